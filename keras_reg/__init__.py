@@ -1,0 +1,17 @@
+"""Regularization for Keras 3: penalties, proximal training, scheduled dropout, reports."""
+
+from keras_reg import callbacks, layers, ops, optimizers, regularizers, report, schedules
+from keras_reg.report import sparsity
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "callbacks",
+    "layers",
+    "ops",
+    "optimizers",
+    "regularizers",
+    "report",
+    "schedules",
+    "sparsity",
+]

@@ -1,0 +1,5 @@
+"""Callbacks: thin, they call the other parts of the package."""
+
+from keras_reg.callbacks.sparsity_report import SparsityReport
+
+__all__ = ["SparsityReport"]

@@ -1,0 +1,19 @@
+"""Pure functions, tensor in, tensor out, that XLA compiles for CPU, GPU and TPU."""
+
+from keras_reg.ops.backend import compiled
+from keras_reg.ops.counts import zero_counts
+from keras_reg.ops.norms import group_norms, group_size, safe_norm
+from keras_reg.ops.prox import shrink_norms, soft_threshold
+from keras_reg.ops.random import dropout, uniform
+
+__all__ = [
+    "compiled",
+    "dropout",
+    "group_norms",
+    "group_size",
+    "safe_norm",
+    "shrink_norms",
+    "soft_threshold",
+    "uniform",
+    "zero_counts",
+]

@@ -1,0 +1,110 @@
+"""The one file that names TensorFlow, JAX or PyTorch: compilation and replica contexts.
+
+Everything else in the package is written in `keras.ops` and runs unchanged on the three backends.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def xla_enabled() -> bool:
+    """Whether `compiled` compiles. Set `KERAS_REG_XLA=0` before the import to turn it off.
+
+    Example:
+        >>> xla_enabled() == (os.environ.get("KERAS_REG_XLA", "1") != "0")
+        True
+    """
+    return os.environ.get("KERAS_REG_XLA", "1") != "0"
+
+
+def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callable:
+    """Compiles `function` with XLA where the backend can.
+
+    TensorFlow: a nested `tf.function(jit_compile=True)`. It stays compiled where Keras itself turns
+    XLA off (CPU-only machines and every `tf.distribute` strategy). JAX: `jax.jit`. PyTorch: the
+    function itself, eager.
+
+    Args:
+        function: takes and returns tensors, written in `keras.ops`.
+        static_argnums: positions of hashable Python arguments, fixed at trace time.
+
+    Returns:
+        A function of the same arguments.
+
+    Example:
+        >>> double = compiled(lambda x: 2 * x)
+        >>> float(double(keras.ops.ones(())))
+        2.0
+    """
+    backend = keras.backend.backend()
+    if not xla_enabled() or backend not in ("tensorflow", "jax"):
+        return function
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function, static_argnums=static_argnums)
+    import tensorflow as tf
+
+    # Keras writes its layers without AutoGraph, and so are the ops here.
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def read(x: Any) -> Any:
+    """The value of a variable, an array or a list of numbers, as a plain tensor.
+
+    Unlike `keras.ops.convert_to_tensor`, which on TensorFlow hands back the variable itself.
+
+    Example:
+        >>> tuple(read(keras.Variable([1.0, 2.0])).shape)
+        (2,)
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(x)
+    return keras.ops.convert_to_tensor(x)
+
+
+def update(variable: Any, function: Callable, *arguments: Any) -> None:
+    """Assigns `function(value, *arguments)` to a variable, on every device that holds a copy.
+
+    Under a `tf.distribute` strategy each replica's copy is updated where it lives, from its own
+    value: copies that were equal stay equal and nothing is sent between devices.
+
+    Args:
+        variable: `keras.Variable`, or a `tf.Variable` in a TensorFlow loop.
+        function: takes the value and the arguments, returns a tensor of the value's shape.
+        *arguments: tensors.
+
+    Example:
+        >>> variable = keras.Variable([1.0, 2.0])
+        >>> update(variable, lambda value, factor: factor * value, 3.0)
+        >>> keras.ops.convert_to_numpy(variable).tolist()
+        [3.0, 6.0]
+    """
+    if keras.backend.backend() == "tensorflow" and _in_replica():
+        _update_replicas(variable, function, arguments)
+    else:
+        variable.assign(function(read(variable), *arguments))
+
+
+def _in_replica() -> bool:
+    import tensorflow as tf
+
+    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
+
+
+def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:
+    import tensorflow as tf
+
+    def update_copy(copy, *arguments):
+        copy.assign(function(read(copy), *arguments))
+
+    def merged(strategy, variable, *arguments):
+        strategy.extended.update(variable, update_copy, args=arguments, group=False)
+
+    native = variable.value if isinstance(variable, keras.Variable) else variable
+    tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))

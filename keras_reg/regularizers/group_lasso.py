@@ -1,0 +1,45 @@
+"""GroupLasso: whole units, filters, inputs or channels to zero."""
+
+import keras
+
+from keras_reg import schedules
+from keras_reg.ops.norms import GroupAxis
+from keras_reg.regularizers.l1 import L1
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class GroupLasso(L1):
+    """Sum of group norms: a group is zero as a whole or not at all.
+
+    value:  strength * sum_g sqrt(n_g) * ||w_g||_2
+    prox:   w_g * max(0, 1 - step * strength * sqrt(n_g) / ||w_g||_2)
+
+    Removes units and filters (`group_axis=-1`) or inputs and channels (`group_axis=-2`), which
+    makes a network smaller on any hardware; zeros of single weights do not. The norm phi(r) = r is
+    that of `L1`; this is the name and the default it has with groups.
+
+    Args:
+        strength: float >= 0, or a schedule (only inside `Proximal`).
+        group_axis: int or tuple of ints. Axes that index the groups; the norm runs over the others.
+        size_scaling: bool. Multiply each norm by sqrt(n_g), the square root of the group's size.
+    Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
+    Raises: ValueError if strength is negative or not finite; at the first use if `group_axis` is
+        out of the variable's range.
+    Reference: Yuan & Lin, JRSS-B 2006.
+
+    Example:
+        >>> penalty = GroupLasso(0.5, group_axis=-1, size_scaling=False)
+        >>> w = keras.ops.array([[3.0, 0.3], [4.0, 0.4]])
+        >>> float(penalty(w))
+        2.75
+        >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).round(2).tolist()
+        [[2.7, 0.0], [3.6, 0.0]]
+    """
+
+    def __init__(
+        self,
+        strength: schedules.Value = 0.01,
+        group_axis: GroupAxis = -1,
+        size_scaling: bool = True,
+    ):
+        super().__init__(strength, group_axis, size_scaling)

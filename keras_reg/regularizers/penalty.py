@@ -1,0 +1,161 @@
+"""Penalty: a value and a proximal operator."""
+
+import abc
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_reg import schedules
+from keras_reg.ops.backend import compiled, read
+
+
+class Penalty(keras.regularizers.Regularizer, abc.ABC):
+    """Abstract base of every penalty: strength * Omega(w).
+
+    Its value joins the loss when the penalty is a layer's `kernel_regularizer`; its proximal
+    operator acts after each update when it is given to `keras_reg.optimizers.Proximal`.
+
+    A penalty never changes after it is made: make another one.
+
+    A subclass writes `_omega`, `_omega_prox`, `max_strength`, `stationarity` and, if it takes more
+    arguments, `get_config`; and `check_shape` if some shapes do not suit it. One whose gradient is
+    of no use in a loss sets `differentiable = False`; one without a proximal operator sets
+    `proximable = False`.
+
+    Args:
+        strength: float >= 0, or a schedule (only inside `Proximal`).
+    Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
+    Raises: ValueError if strength is negative or not finite.
+    Reference: Parikh & Boyd, "Proximal Algorithms", 2014.
+    """
+
+    differentiable = True
+    proximable = True
+
+    def __init__(self, strength: schedules.Value = 0.01):
+        self._strength = schedules.check_value(strength, "strength", at_least=0)
+
+    @property
+    def strength(self) -> schedules.Value:
+        """The factor of Omega: a float, or a schedule."""
+        return self._strength
+
+    def __call__(self, w: Any) -> Any:
+        """strength * Omega(w) for a loss, a float32 scalar whose gradient is finite everywhere."""
+        if not self.differentiable:
+            raise ValueError(
+                f"Expected a penalty with a useful gradient in a layer or a loss. Received: {self},"
+                " which acts through its proximal operator alone: give it to "
+                "`keras_reg.optimizers.Proximal`"
+            )
+        return self.value(w)
+
+    def value(self, w: Any) -> Any:
+        """strength * Omega(w), a float32 scalar.
+
+        Args:
+            w: `keras.Variable` or float tensor.
+        """
+        strength = self._constant_strength("outside of Proximal")
+        tensor = float_tensor(w)
+        self.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
+        return _value(self, tensor) * strength
+
+    def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
+        """argmin_u 0.5 * ||u - w||**2 + step * strength * Omega(u), in w's shape and dtype.
+
+        Args:
+            w: float tensor.
+            step: float or scalar tensor >= 0. A step of 0 returns `w` exactly.
+            iteration: integer scalar, where the strength is a schedule.
+        """
+        self.check_proximable()
+        w = float_tensor(w)
+        self.check_shape(tuple(w.shape))
+        if iteration is None:
+            strength = self._constant_strength("in prox(w, step) without an iteration")
+        else:
+            strength = schedules.evaluate(self.strength, iteration)
+        wide = _widen(w)
+        scale = ops.cast(step, wide.dtype) * ops.cast(strength, wide.dtype)
+        return ops.cast(self._omega_prox(wide, scale), w.dtype)
+
+    @abc.abstractmethod
+    def max_strength(self, gradient: Any) -> float:
+        """Smallest strength at which zero is a stationary point.
+
+        Args:
+            gradient: gradient of the loss at w = 0, in w's shape.
+        """
+
+    @abc.abstractmethod
+    def stationarity(self, w: Any, gradient: Any) -> Any:
+        """Distance from -gradient to the subdifferential at `w`, for each group: 0 at an optimum.
+
+        Args:
+            w: float tensor.
+            gradient: gradient of the loss, without the penalty, at `w`.
+        """
+
+    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
+        """Raises ValueError, which names the variable, if weights of this shape do not suit."""
+
+    def check_proximable(self) -> None:
+        """Raises ValueError if the penalty has no proximal operator."""
+        if not self.proximable:
+            raise ValueError(
+                f"Expected a penalty with a proximal operator. Received: {self}, which has none: "
+                "put it in a layer's `kernel_regularizer`"
+            )
+
+    def get_config(self) -> dict:
+        return {"strength": schedules.serialize(self.strength)}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    @abc.abstractmethod
+    def _omega(self, w: Any) -> Any:
+        """Omega(w), a float32 scalar, from a float32 tensor."""
+
+    @abc.abstractmethod
+    def _omega_prox(self, w: Any, scale: Any) -> Any:
+        """argmin_u 0.5 * ||u - w||**2 + scale * Omega(u), from a float32 or float64 tensor."""
+
+    def _constant_strength(self, where: str) -> float:
+        if isinstance(self.strength, keras.optimizers.schedules.LearningRateSchedule):
+            raise ValueError(
+                f"Expected a float `strength` {where}: only `keras_reg.optimizers.Proximal` knows "
+                f"the iteration that a schedule needs. Received: strength={self.strength!r}"
+            )
+        return self.strength
+
+
+def float_tensor(w: Any) -> Any:
+    """Returns a weight as a tensor.
+
+    Raises: ValueError if it holds no floats.
+
+    Example:
+        >>> tuple(float_tensor([1.0, 2.0]).shape)
+        (2,)
+    """
+    tensor = read(w)
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if "float" not in dtype:
+        raise ValueError(f"Expected weights of a float dtype. Received: dtype={dtype}")
+    return tensor
+
+
+def _value_of(penalty: Penalty, w: Any) -> Any:
+    return penalty._omega(ops.cast(w, "float32"))
+
+
+_value = compiled(_value_of, static_argnums=(0,))
+
+
+def _widen(w: Any) -> Any:
+    is_double = keras.backend.standardize_dtype(w.dtype) == "float64"
+    return w if is_double else ops.cast(w, "float32")

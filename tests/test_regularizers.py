@@ -1,0 +1,299 @@
+"""Every penalty, found by walking the subclasses, against its definition."""
+
+import functools
+import math
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import keras
+import numpy as np
+import oracles
+import pytest
+from catalogue import CASES, penalty_classes
+from hypothesis import given
+from keras import ops
+
+from keras_reg import regularizers, schedules
+from keras_reg.ops.backend import compiled
+
+SHAPES = [(5, 1), (3, 4), (1, 1), (2, 2, 3, 2)]
+
+
+every_penalty = pytest.mark.parametrize(("cls", "kwargs"), CASES)
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+@functools.cache
+def penalty_like(cls, strength, *kwargs):
+    """One instance for each case, so that each is compiled once."""
+    return cls(strength, **dict(kwargs))
+
+
+def weights(elements=None):
+    plain = st.floats(-4, 4, width=32, allow_subnormal=False).map(
+        lambda x: 0.0 if abs(x) < 1e-3 else x
+    )
+    if elements is None:
+        elements = st.one_of(st.sampled_from([0.0, 1.0, -1.0]), plain)
+    return st.sampled_from(SHAPES).flatmap(
+        lambda shape: hnp.arrays("float32", shape, elements=elements)
+    )
+
+
+strengths = st.sampled_from([0.0, 1e-3, 0.25, 1.5])
+steps = st.sampled_from([1e-3, 0.5, 2.0])
+
+
+def value_and_gradient(function, w):
+    """The gradient by the backend's own differentiation."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        w = tf.Variable(w)
+        with tf.GradientTape() as tape:
+            value = function(w)
+        return numpy(value), numpy(tape.gradient(value, w))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        value, gradient = jax.value_and_grad(function)(ops.convert_to_tensor(w))
+        return numpy(value), numpy(gradient)
+    w = ops.convert_to_tensor(w).requires_grad_(True)
+    value = function(w)
+    value.backward()
+    return numpy(value.detach()), numpy(w.grad)
+
+
+@every_penalty
+@given(w=weights(), strength=strengths)
+def test_value_is_its_definition(cls, kwargs, w, strength):
+    penalty = penalty_like(cls, strength, *kwargs.items())
+    value = penalty(w)
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    assert tuple(value.shape) == ()
+    np.testing.assert_allclose(numpy(value), oracles.value(penalty, w), rtol=1e-5, atol=1e-7)
+
+
+@every_penalty
+@given(w=weights(), strength=strengths, step=steps, seed=st.integers(0, 99))
+def test_prox_beats_every_candidate(cls, kwargs, w, strength, step, seed):
+    penalty = penalty_like(cls, strength, *kwargs.items())
+    best = numpy(penalty.prox(w, step))
+
+    def objective(u):
+        return 0.5 * np.sum((u - w.astype("float64")) ** 2) + step * oracles.value(penalty, u)
+
+    random = np.random.default_rng(seed)
+    scaled = [w * factor for factor in np.linspace(-0.5, 1.5, 21)]
+    near = [
+        best + scale * random.standard_normal(w.shape) * mask
+        for scale in (1e-3, 0.1, 1.0)
+        for mask in (1, best != 0, random.random(w.shape) < 0.3)
+    ]
+    for candidate in [*scaled, *near]:
+        assert objective(best) <= objective(candidate) + 1e-5
+
+
+@every_penalty
+@pytest.mark.parametrize("w", [-1.7, -0.3, 0.0, 0.004, 0.6, 3.0])
+def test_prox_of_one_weight_is_the_lowest_point_of_a_grid(cls, kwargs, w):
+    penalty, step = cls(0.5, **kwargs), 0.7
+    grid = np.linspace(-4, 4, 8001)
+    values = [0.5 * (u - w) ** 2 + step * oracles.value(penalty, [[u]]) for u in grid]
+    assert abs(numpy(penalty.prox([[w]], step)).item() - grid[np.argmin(values)]) < 1e-3
+
+
+@every_penalty
+@given(w=weights(st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)))
+def test_prox_with_step_zero_is_the_weight_itself(cls, kwargs, w):
+    np.testing.assert_array_equal(numpy(cls(0.3, **kwargs).prox(w, step=0.0)), w)
+
+
+@every_penalty
+@given(w=weights(), seed=st.integers(0, 99))
+def test_gradient_is_finite_and_matches_differences(cls, kwargs, w, seed):
+    penalty = penalty_like(cls, 0.3, *kwargs.items())
+    _, gradient = value_and_gradient(penalty, w)
+    assert np.all(np.isfinite(gradient))
+    np.testing.assert_array_equal(value_and_gradient(penalty, 0 * w)[1], 0 * w)
+    away = w + np.sign(np.random.default_rng(seed).standard_normal(w.shape)) * (np.abs(w) < 0.05)
+    direction = np.random.default_rng(seed).standard_normal(w.shape)
+    h = 1e-6
+    ahead, behind = (oracles.value(penalty, away + sign * h * direction) for sign in (1, -1))
+    _, gradient = value_and_gradient(penalty, away.astype("float32"))
+    expected = (ahead - behind) / (2 * h)
+    np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=2e-3, atol=2e-3)
+
+
+@every_penalty
+@given(w=weights(), seed=st.integers(0, 99))
+def test_max_strength_zeroes_and_a_little_less_does_not(cls, kwargs, w, seed):
+    gradient = w + 0.1 * np.random.default_rng(seed).standard_normal(w.shape).astype("float32")
+    highest = cls(**kwargs).max_strength(gradient)
+    if math.isinf(highest):
+        assert cls is regularizers.L2 or kwargs.get("l1_ratio") == 0
+        return
+    # Zero is stationary if a gradient step from it comes back to it.
+    assert np.all(numpy(cls(highest * 1.001, **kwargs).prox(-gradient, 1.0)) == 0)
+    assert np.any(numpy(cls(highest * 0.99, **kwargs).prox(-gradient, 1.0)) != 0)
+
+
+@every_penalty
+def test_max_strength_of_no_gradient_is_zero(cls, kwargs):
+    assert cls(**kwargs).max_strength(np.zeros((3, 2), "float32")) == 0.0
+
+
+@every_penalty
+@given(w=weights(), step=st.sampled_from([0.25, 1.0]))
+def test_stationarity_is_zero_where_the_prox_lands(cls, kwargs, w, step):
+    # u = prox(w) is optimal for 0.5 * ||u - w||**2 / step + penalty(u), by definition.
+    penalty = cls(0.4, **kwargs)
+    u = numpy(penalty.prox(w, step))
+    residual = numpy(penalty.stationarity(u, (u - w) / step))
+    np.testing.assert_allclose(residual, np.zeros_like(residual), atol=1e-5)
+    assert residual.shape == numpy(penalty.stationarity(u, u)).shape
+    away = numpy(penalty.stationarity(u, (u - w) / step + 3.0))
+    assert np.all(away > 0.1)
+
+
+@every_penalty
+def test_config_round_trip_is_equal(cls, kwargs):
+    penalty = cls(0.1, **kwargs)
+    config = keras.saving.serialize_keras_object(penalty)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is cls
+    assert again.get_config() == penalty.get_config()
+    assert again.get_config()["strength"] == 0.1
+    assert config["registered_name"] == f"keras_reg>{cls.__name__}"
+
+
+@every_penalty
+def test_scheduled_strength_round_trips_and_is_evaluated_in_prox(cls, kwargs):
+    penalty = cls(schedules.Linear(0.0, 1.0, steps=4), **kwargs)
+    again = cls.from_config(penalty.get_config())
+    assert again.strength.get_config() == penalty.strength.get_config()
+    w = np.array([[1.0, -2.0], [3.0, 0.5]], "float32")
+    half = numpy(again.prox(w, 0.1, iteration=2))
+    np.testing.assert_allclose(half, numpy(cls(0.5, **kwargs).prox(w, 0.1)), rtol=1e-6)
+
+
+@every_penalty
+@given(w=weights(), step=steps)
+def test_compiled_equals_eager(cls, kwargs, w, step):
+    penalty = penalty_like(cls, 0.3, *kwargs.items())
+    fast = compiled(lambda w: penalty.prox(w, step))(ops.convert_to_tensor(w))
+    np.testing.assert_allclose(numpy(fast), numpy(penalty.prox(w, step)), rtol=1e-5, atol=1e-6)
+
+
+@every_penalty
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtype_is_kept(cls, kwargs, dtype):
+    if dtype == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless it is switched on for the whole process")
+    plain = np.array([[1.0, -2.0], [0.5, 0.0]], "float32")
+    w = ops.cast(plain, dtype)
+    penalty = penalty_like(cls, 0.3, *kwargs.items())
+    shrunk = penalty.prox(w, step=0.5)
+    assert shrunk.dtype == w.dtype
+    np.testing.assert_allclose(numpy(penalty(w)), oracles.value(penalty, plain), rtol=1e-3)
+    exact = numpy(penalty.prox(plain, step=0.5))
+    np.testing.assert_allclose(numpy(ops.cast(shrunk, "float32")), exact, rtol=1e-2)
+
+
+@every_penalty
+def test_groups_of_one_equal_single_weights(cls, kwargs):
+    other = {key: value for key, value in kwargs.items() if key == "l1_ratio"}
+    row = np.array([[0.5, -2.0, 0.0]], "float32")
+    grouped, single = cls(0.3, group_axis=-1, **other), cls(0.3, group_axis=None, **other)
+    np.testing.assert_array_equal(numpy(grouped.prox(row, 0.5)), numpy(single.prox(row, 0.5)))
+    assert float(grouped(row)) == float(single(row))
+
+
+@every_penalty
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_weights_stay_visible(cls, kwargs, bad):
+    w = np.array([[1.0, bad], [2.0, 3.0]], "float32")
+    assert not np.isfinite(numpy(cls(0.1, **kwargs).prox(w, 0.1))[0, 1])
+
+
+@every_penalty
+def test_tiny_and_huge_weights(cls, kwargs):
+    w = np.array([[1e-25, 1e15], [-1e-25, 1e15]], "float32")
+    shrunk = numpy(cls(0.1, **kwargs).prox(w, 0.1))
+    assert np.all(np.isfinite(shrunk))
+    assert np.all(np.abs(shrunk) <= np.abs(w))
+
+
+@pytest.mark.parametrize("cls", penalty_classes())
+@pytest.mark.parametrize("strength", [-0.1, np.nan, np.inf, "strong", None, True])
+def test_bad_strength_is_refused(cls, strength):
+    with pytest.raises(ValueError, match="strength"):
+        cls(strength)
+
+
+@pytest.mark.parametrize("cls", penalty_classes())
+def test_strength_cannot_change(cls):
+    with pytest.raises(AttributeError):
+        cls(0.1).strength = 0.2
+
+
+@pytest.mark.parametrize("cls", penalty_classes())
+def test_representation_names_the_arguments(cls):
+    assert repr(cls(0.25)).startswith(f"{cls.__name__}(strength=0.25")
+
+
+@pytest.mark.parametrize("cls", penalty_classes())
+def test_integer_weights_are_refused(cls):
+    with pytest.raises(ValueError, match="float dtype"):
+        cls(0.1)(np.ones((2, 2), "int32"))
+
+
+@pytest.mark.parametrize("group_axis", [1.5, "in", (), True, (0, "x")])
+def test_bad_group_axis_is_refused(group_axis):
+    with pytest.raises(ValueError, match="group_axis"):
+        regularizers.GroupLasso(0.1, group_axis=group_axis)
+
+
+@pytest.mark.parametrize("group_axis", [2, -3, (0, -2)])
+def test_group_axis_out_of_range_names_the_variable(group_axis):
+    dense = keras.layers.Dense(3, name="hidden")
+    dense.build((None, 4))
+    with pytest.raises(ValueError, match=r"hidden/kernel of shape \(4, 3\)"):
+        regularizers.GroupLasso(0.1, group_axis=group_axis)(dense.kernel)
+
+
+def test_bad_l1_ratio_is_refused():
+    with pytest.raises(ValueError, match="l1_ratio"):
+        regularizers.ElasticNet(0.1, l1_ratio=1.5)
+
+
+@pytest.mark.parametrize("cls", penalty_classes())
+def test_usable_by_class_and_by_instance(cls):
+    for given_as in (cls, cls()):
+        dense = keras.layers.Dense(3, kernel_regularizer=given_as)
+        dense.build((None, 4))
+        assert len(dense.losses) == 1
+        expected = oracles.value(cls(), dense.get_weights()[0])
+        np.testing.assert_allclose(numpy(dense.losses[0]), expected, rtol=1e-5)
+
+
+def test_keras_regularizers_agree():
+    w = np.random.default_rng(0).standard_normal((6, 5)).astype("float32")
+    for ours, theirs in [
+        (regularizers.L1(0.1), keras.regularizers.L1(0.1)),
+        (regularizers.L2(0.1), keras.regularizers.L2(0.1)),
+        (regularizers.ElasticNet(0.4, l1_ratio=0.25), keras.regularizers.L1L2(0.1, 0.3)),
+    ]:
+        tensor = ops.convert_to_tensor(w)
+        np.testing.assert_allclose(numpy(ours(w)), numpy(theirs(tensor)), rtol=1e-5)
+
+
+def test_schedule_in_a_layer_is_refused():
+    penalty = regularizers.L1(schedules.Linear(0.0, 0.1, steps=10))
+    dense = keras.layers.Dense(3, kernel_regularizer=penalty)
+    dense.build((None, 4))
+    with pytest.raises(ValueError, match=r"Expected a float `strength` outside of Proximal"):
+        _ = dense.losses
