@@ -6,13 +6,13 @@ One schedule serves as a rate, a strength or a learning rate, and so do those of
 
 import math
 import numbers
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-Value = float | LearningRateSchedule
+Value: TypeAlias = float | LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("keras_reg")

@@ -20,7 +20,6 @@ if keras.backend.backend() == "tensorflow":
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
-    keras.utils.clear_session()
 
 
 def pytest_report_header():

@@ -10,6 +10,7 @@ import numpy as np
 import oracles
 import pytest
 from catalogue import CASES, penalty_classes
+from gradients import value_and_gradient
 from hypothesis import given
 from keras import ops
 
@@ -45,26 +46,6 @@ def weights(elements=None):
 
 strengths = st.sampled_from([0.0, 1e-3, 0.25, 1.5])
 steps = st.sampled_from([1e-3, 0.5, 2.0])
-
-
-def value_and_gradient(function, w):
-    """The gradient by the backend's own differentiation."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        w = tf.Variable(w)
-        with tf.GradientTape() as tape:
-            value = function(w)
-        return numpy(value), numpy(tape.gradient(value, w))
-    if keras.backend.backend() == "jax":
-        import jax
-
-        value, gradient = jax.value_and_grad(function)(ops.convert_to_tensor(w))
-        return numpy(value), numpy(gradient)
-    w = ops.convert_to_tensor(w).requires_grad_(True)
-    value = function(w)
-    value.backward()
-    return numpy(value.detach()), numpy(w.grad)
 
 
 @every_penalty

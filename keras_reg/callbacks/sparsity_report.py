@@ -40,7 +40,10 @@ class SparsityReport(keras.callbacks.Callback):
             logs.update({f"sparsity/{row.path}": row.sparsity for row in self.table})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Prints the table of the weights as training left them."""
+        """Prints the table of the weights as they are at this callback's turn.
+
+        An EarlyStopping after it in the list that restores the best weights does so later.
+        """
         self.table = sparsity(self.model)
         if self.verbose:
             Console().print(self.table)

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import compiled, read
-from keras_reg.ops.random import dropout
+from keras_reg.ops.backend import compiled, read, replica_id
+from keras_reg.ops.random import dropout, replica_seed
 
 _dropout = compiled(dropout, static_argnums=(4,))
 
@@ -74,7 +74,7 @@ class ScheduledDropout(keras.layers.Layer):
         step = ops.copy(read(self.step))
         self.step.assign_add(1)
         rate = ops.clip(schedules.evaluate(self.rate, step), 0.0, 1.0)
-        seed = read(self._seed_weight)
+        seed = replica_seed(read(self._seed_weight), replica_id())
         return _dropout(inputs, rate, seed, step, self._mask_shape(inputs))
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -68,6 +68,20 @@ def read(x: Any) -> Any:
     return keras.ops.convert_to_tensor(x)
 
 
+def replica_id() -> Any:
+    """The number of the `tf.distribute` replica this runs on, an int32 scalar; 0 without one.
+
+    Example:
+        >>> int(replica_id())
+        0
+    """
+    if keras.backend.backend() == "tensorflow" and _in_replica():
+        import tensorflow as tf
+
+        return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, "int32")
+    return 0
+
+
 def update(variable: Any, function: Callable, *arguments: Any) -> None:
     """Assigns `function(value, *arguments)` to a variable, on every device that holds a copy.
 

@@ -82,6 +82,22 @@ def uniform(shape: tuple, seed: Any, step: Any) -> Any:
     return ops.cast(upper, "float32") * 2.0**-24
 
 
+def replica_seed(seed: Any, replica: Any) -> Any:
+    """A seed of its own for each replica of a distributed layer; that of replica 0 is `seed`.
+
+    Args:
+        seed: int32 scalar.
+        replica: int or int32 scalar.
+    Shapes: result: (), int32.
+
+    Example:
+        >>> import keras
+        >>> int(replica_seed(keras.ops.array(7, "int32"), 0))
+        7
+    """
+    return seed + replica * ops.array(_GOLDEN, dtype="int32")
+
+
 def dropout(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None = None) -> Any:
     """Zeroes elements with probability `rate` and multiplies the others by 1 / (1 - rate).
 

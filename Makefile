@@ -1,0 +1,54 @@
+# make quickstart   the main job on real data, ending with a printed report
+# make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
+# make check        all that .ci/run does
+
+PYTHON ?= python3.11
+KERAS_BACKEND ?= tensorflow
+export KERAS_BACKEND
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: quickstart test doctest lint notebooks wheel check clean
+
+quickstart: .venv/examples
+	$(BIN)/python examples/quickstart.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest -n 2 -q
+
+doctest: .venv/dev
+	$(BIN)/python -m pytest -q --doctest-modules keras_reg
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+notebooks: .venv/dev
+	$(BIN)/python -m pytest -q -m notebook
+
+wheel: .venv/dev
+	rm -rf dist build
+	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python tests/wheel_check.py dist
+
+check:
+	bash .ci/run
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/examples: setup.cfg pyproject.toml | .venv/bin/python
+	$(INSTALL) -e '.[examples]'
+	touch $@
+
+# PyTorch first and by version: left to itself pip takes a build of several gigabytes.
+.venv/dev: setup.cfg pyproject.toml | .venv/bin/python
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) -e '.[examples,jax,notebooks,plot,test,torch]'
+	touch $@ .venv/examples

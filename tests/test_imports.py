@@ -1,0 +1,98 @@
+"""The rules of the house: who imports whom, how long a file is, what has a docstring."""
+
+import ast
+import importlib
+import pathlib
+import pkgutil
+
+import keras_reg
+
+ROOT = pathlib.Path(keras_reg.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+NATIVE = {"tensorflow", "jax", "torch"}
+
+# A room of the package, and the rooms it may import besides itself.
+MAY_IMPORT = {
+    "ops": set(),
+    "schedules": set(),
+    "structure": set(),
+    "regularizers": {"ops", "schedules", "structure"},
+    "optimizers": {"regularizers", "ops", "schedules", "structure"},
+    "layers": {"ops", "schedules"},
+    "report": {"ops", "structure", "regularizers"},
+    "callbacks": {"report", "optimizers"},
+}
+
+modules = [
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(keras_reg.__path__, "keras_reg.")
+]
+PUBLIC = [
+    (module, name) for module in [keras_reg, *modules] for name in getattr(module, "__all__", [])
+]
+
+
+def imported(source):
+    """Every dotted name that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "Expected absolute imports"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(path):
+    """`ops` for keras_reg/ops/prox.py, `schedules` for keras_reg/schedules.py."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def test_imports_are_found_wherever_they_are():
+    source = "import a.b\ndef f():\n    from c import d as e\n    import tensorflow as tf"
+    assert list(imported(source)) == ["a.b", "c.d", "tensorflow"]
+
+
+def test_only_one_file_names_a_backend():
+    for path in FILES:
+        found = {name.split(".")[0] for name in imported(path.read_text())} & NATIVE
+        assert not found or path == ROOT / "ops" / "backend.py", f"{path} imports {found}"
+
+
+def test_nobody_imports_the_inside_of_keras():
+    for path in FILES:
+        source = path.read_text()
+        assert not [name for name in imported(source) if f"{name}.".startswith("keras.src.")], path
+        reached = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)]
+        assert "keras.src" not in {ast.unparse(node) for node in reached}, path
+
+
+def test_imports_run_one_way():
+    for path in FILES:
+        room = room_of(path)
+        if room == "__init__":
+            continue
+        assert room in MAY_IMPORT, f"Expected the rules here to name the room {room!r}"
+        own = [name for name in imported(path.read_text()) if name.split(".")[0] == "keras_reg"]
+        rooms = {f"{name}.".split(".")[1] for name in own}
+        assert rooms <= MAY_IMPORT[room] | {room}, f"{path} imports {rooms - MAY_IMPORT[room]}"
+
+
+def test_rooms_have_no_cycle():
+    for room, allowed in MAY_IMPORT.items():
+        assert not [other for other in allowed if room in MAY_IMPORT[other]]
+
+
+def test_files_are_short():
+    lengths = {str(path): len(path.read_text().splitlines()) for path in FILES}
+    assert {path: length for path, length in lengths.items() if length >= 300} == {}
+
+
+def test_public_names_exist_and_say_what_they_are():
+    assert len(PUBLIC) > 20
+    for module, name in PUBLIC:
+        # Not inspect.getdoc, which would take a parent's.
+        assert (getattr(module, name).__doc__ or "").strip(), f"{module.__name__}.{name}"
+
+
+def test_every_module_says_what_it_is():
+    assert [path for path in FILES if not ast.get_docstring(ast.parse(path.read_text()))] == []

@@ -1,0 +1,474 @@
+"""Proximal: where it acts, how it trains, saves and resumes, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_reg import layers, regularizers, schedules
+from keras_reg.optimizers import Proximal
+
+BACKEND = keras.backend.backend()
+
+
+def dense_model(**kwargs):
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(8, activation="relu", name="hidden", **kwargs),
+            layers.ScheduledDropout(schedules.Linear(0.0, 0.3, steps=10), seed=3),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
+
+
+def data(n=64):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((n, 6)).astype("float32")
+    return x, (x[:, :1] - 2 * x[:, 1:2]).astype("float32")
+
+
+def fit(model, epochs=2, **kwargs):
+    return model.fit(*data(), epochs=epochs, batch_size=16, shuffle=False, verbose=0, **kwargs)
+
+
+def weights_of(model):
+    return [ops.convert_to_numpy(variable) for variable in model.trainable_weights]
+
+
+def one_update(optimizer, value=1.0, gradient=0.0, path="kernel"):
+    """The value of a single weight after one update."""
+    variable = keras.Variable([[value]], name=path)
+    optimizer.apply([ops.convert_to_tensor([[gradient]])], [variable])
+    return float(ops.convert_to_numpy(variable)[0, 0])
+
+
+def test_update_is_that_of_the_optimizer_then_the_prox():
+    # w = 1 - 0.5 * 0.4 = 0.8, then soft-thresholded by 0.5 * 0.6 = 0.3.
+    optimizer = Proximal(keras.optimizers.SGD(0.5), regularizers.L1(0.6))
+    assert one_update(optimizer, gradient=0.4) == pytest.approx(0.5, abs=1e-6)
+    assert int(optimizer.iterations) == 1
+
+
+def test_threshold_that_reaches_the_weight_makes_an_exact_zero():
+    assert one_update(Proximal(keras.optimizers.Adam(0.5), regularizers.L1(2.1))) == 0.0
+
+
+def test_strength_zero_changes_nothing():
+    plain, penalized = keras.optimizers.Adam(0.1), Proximal("adam", regularizers.L1(0.0))
+    penalized.learning_rate = 0.1
+    assert one_update(penalized, gradient=0.7) == one_update(plain, gradient=0.7)
+
+
+def test_scheduled_strength_follows_the_iterations():
+    optimizer = Proximal(keras.optimizers.SGD(1.0), regularizers.L1(schedules.Linear(0.0, 0.2, 2)))
+    variable = keras.Variable([[1.0]], name="kernel")
+    seen = []
+    for _ in range(4):
+        optimizer.apply([ops.zeros((1, 1))], [variable])
+        seen.append(float(ops.convert_to_numpy(variable)[0, 0]))
+    np.testing.assert_allclose(seen, [1.0, 0.9, 0.7, 0.5], atol=1e-6)
+
+
+def test_scheduled_learning_rate_is_the_step_of_the_same_update():
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.1])
+    optimizer = Proximal(keras.optimizers.SGD(rate), regularizers.L1(0.4))
+    variable = keras.Variable([[1.0]], name="kernel")
+    for expected in (0.8, 0.76):
+        optimizer.apply([ops.zeros((1, 1))], [variable])
+        np.testing.assert_allclose(ops.convert_to_numpy(variable), [[expected]], atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_gradient_accumulation_shrinks_at_update_steps_only(steps):
+    inner = keras.optimizers.SGD(0.5, gradient_accumulation_steps=steps)
+    optimizer = Proximal(inner, regularizers.L1(0.2))
+    variable = keras.Variable([[1.0]], name="kernel")
+    seen = []
+    for _ in range(2 * steps):
+        optimizer.apply([ops.zeros((1, 1))], [variable])
+        seen.append(round(float(ops.convert_to_numpy(variable)[0, 0]), 5))
+    assert seen == [1.0] * (steps - 1) + [0.9] * steps + [0.8]
+
+
+def test_single_penalty_spares_biases_and_normalization():
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            keras.layers.Embedding(7, 4),
+            keras.layers.BatchNormalization(),
+            keras.layers.Conv1D(3, 2, bias_initializer="ones"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, bias_initializer="ones"),
+        ]
+    )
+    model.compile(Proximal(keras.optimizers.SGD(1e-3), regularizers.L1(1e6)), "mse")
+    model.fit(np.ones((4, 5), "int32"), np.ones((4, 2)), verbose=0)
+    for variable in model.trainable_weights:
+        is_zero = not np.any(ops.convert_to_numpy(variable))
+        assert is_zero == (variable.name in ("kernel", "embeddings")), variable.path
+
+
+def test_patterns_choose_the_variables():
+    model = dense_model()
+    optimizer = Proximal(keras.optimizers.SGD(1e-3), {"hidden/kernel": regularizers.L1(1e6)})
+    model.compile(optimizer, "mse")
+    fit(model, epochs=1)
+    assert not np.any(model.get_layer("hidden").get_weights()[0])
+    assert np.all(model.get_layer("out").get_weights()[0])
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", True, False])
+def test_fit_gives_exact_zeros_however_it_is_compiled(jit_compile):
+    model = dense_model()
+    model.compile(
+        Proximal(keras.optimizers.Adam(1e-2), {"hidden/kernel": regularizers.GroupLasso(1.0, -2)}),
+        "mse",
+        jit_compile=jit_compile if BACKEND != "torch" else False,
+    )
+    fit(model, epochs=30)
+    kernel = model.get_layer("hidden").get_weights()[0]
+    zero_rows = ~np.any(kernel, axis=1)
+    assert zero_rows[2:].sum() >= 3
+    assert not zero_rows[:2].any()
+
+
+def test_train_on_batch_equals_fit():
+    results = []
+    for train in (fit_one_epoch, batch_by_batch):
+        keras.utils.set_random_seed(1)
+        model = dense_model()
+        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
+        train(model)
+        results.append(weights_of(model))
+    for fitted, batched in zip(*results, strict=True):
+        np.testing.assert_allclose(fitted, batched, rtol=1e-6, atol=1e-7)
+
+
+def fit_one_epoch(model):
+    fit(model, epochs=1)
+
+
+def batch_by_batch(model):
+    x, y = data()
+    for start in range(0, len(x), 16):
+        model.train_on_batch(x[start : start + 16], y[start : start + 16])
+
+
+def test_custom_loop_equals_fit():
+    results = []
+    for train in (fit_one_epoch, custom_loop):
+        keras.utils.set_random_seed(1)
+        model = dense_model()
+        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
+        train(model)
+        results.append(weights_of(model))
+    for fitted, looped in zip(*results, strict=True):
+        np.testing.assert_allclose(fitted, looped, rtol=1e-5, atol=1e-6)
+        assert np.array_equal(fitted == 0, looped == 0)
+
+
+def custom_loop(model):
+    """The loop of Keras's guide for each backend."""
+    x, y = data()
+    batches = [(x[at : at + 16], y[at : at + 16]) for at in range(0, len(x), 16)]
+    {"tensorflow": tensorflow_loop, "jax": jax_loop, "torch": torch_loop}[BACKEND](model, batches)
+
+
+def tensorflow_loop(model, batches):
+    import tensorflow as tf
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(x, training=True) - y))
+        gradients = tape.gradient(loss, model.trainable_weights)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+
+    for x, y in batches:
+        step(tf.constant(x), tf.constant(y))
+
+
+def jax_loop(model, batches):
+    import jax
+
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+
+    def loss_of(trainable, non_trainable, x, y):
+        predicted, non_trainable = model.stateless_call(trainable, non_trainable, x, training=True)
+        return ops.mean(ops.square(predicted - y)), non_trainable
+
+    @jax.jit
+    def step(state, x, y):
+        trainable, non_trainable, optimizer_state = state
+        differentiate = jax.grad(loss_of, has_aux=True)
+        gradients, non_trainable = differentiate(trainable, non_trainable, x, y)
+        trainable, optimizer_state = optimizer.stateless_apply(
+            optimizer_state, gradients, trainable
+        )
+        return trainable, non_trainable, optimizer_state
+
+    state = tuple(
+        [variable.value for variable in variables]
+        for variables in (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            optimizer.variables,
+        )
+    )
+    for x, y in batches:
+        state = step(state, x, y)
+    for variable, value in zip(model.trainable_variables, state[0], strict=True):
+        variable.assign(value)
+
+
+def torch_loop(model, batches):
+    import torch
+
+    for x, y in batches:
+        model.zero_grad()
+        loss = torch.mean((model(x, training=True) - torch.as_tensor(y)) ** 2)
+        loss.backward()
+        gradients = [variable.value.grad for variable in model.trainable_weights]
+        with torch.no_grad():
+            model.optimizer.apply(gradients, model.trainable_weights)
+
+
+def test_saved_run_resumes_bit_for_bit(tmp_path):
+    def new():
+        keras.utils.set_random_seed(1)
+        model = dense_model()
+        strength = schedules.Linear(0.0, 0.1, steps=20)
+        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(strength)), "mse")
+        return model
+
+    whole = new()
+    fit(whole, epochs=4)
+    first = new()
+    fit(first, epochs=2)
+    first.save(tmp_path / "half.keras")
+    second = keras.models.load_model(tmp_path / "half.keras")
+    assert isinstance(second.optimizer, Proximal)
+    fit(second, epochs=2)
+    for straight, resumed in zip(weights_of(whole), weights_of(second), strict=True):
+        np.testing.assert_array_equal(straight, resumed)
+
+
+def test_weights_only_checkpoint_holds_the_optimizer_once(tmp_path):
+    model = dense_model()
+    model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
+    fit(model)
+    model.save(tmp_path / "ours.keras")
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    fit(model)
+    model.save(tmp_path / "plain.keras")
+    ours, plain = ((tmp_path / name).stat().st_size for name in ("ours.keras", "plain.keras"))
+    assert ours < 1.3 * plain
+
+
+def test_optimizer_weights_can_be_read_and_set():
+    models = [dense_model(), dense_model()]
+    for model in models:
+        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
+        fit(model, epochs=1)
+    states = [[ops.convert_to_numpy(v) for v in m.optimizer.variables] for m in models]
+    models[1].optimizer.set_weights(states[0])
+    for variable, expected in zip(models[1].optimizer.variables, states[0], strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(variable), expected)
+
+
+def test_config_round_trip():
+    optimizer = Proximal(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        {"a/kernel": regularizers.L1(0.1), "b.*": regularizers.GroupLasso(0.2, group_axis=(0, -1))},
+        name="sparse",
+    )
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    assert again.name == "sparse"
+    assert again.penalties["b.*"].group_axis == (0, -1)
+
+
+def test_recompiling_cloning_and_reloading_keep_each_penalty_once(tmp_path):
+    model = dense_model(kernel_regularizer=regularizers.L2(0.5))
+    expected = 0.5 * np.sum(model.get_layer("hidden").get_weights()[0] ** 2)
+    only_out = {"out/kernel": regularizers.L1(0.1)}
+    model.compile(Proximal("sgd", only_out), "mse")
+    fit(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    clone = keras.models.clone_model(model)
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    for other in (model, clone, reloaded):
+        other.compile("adam", "mse")
+        other.get_layer("hidden").set_weights(dense_model().get_layer("hidden").get_weights())
+        hidden = other.get_layer("hidden").get_weights()[0]
+        x, y = data()
+        fitted = np.mean((ops.convert_to_numpy(other(x)) - y) ** 2)
+        total = other.evaluate(x, y, verbose=0)
+        assert len(other.losses) == 1
+        np.testing.assert_allclose(total - fitted, 0.5 * np.sum(hidden**2), rtol=1e-3)
+    assert expected > 0
+    penalty = reloaded.get_layer("hidden").kernel_regularizer
+    assert penalty.get_config() == regularizers.L2(0.5).get_config()
+
+
+def test_proximal_penalty_stays_out_of_the_loss():
+    model = dense_model()
+    model.compile(Proximal(keras.optimizers.SGD(0.0), regularizers.L1(100.0)), "mse")
+    x, y = data()
+    loss = model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(loss, np.mean((ops.convert_to_numpy(model(x)) - y) ** 2), rtol=1e-5)
+
+
+def test_learning_rate_is_that_of_the_wrapped_optimizer():
+    optimizer = Proximal(keras.optimizers.SGD(0.5), regularizers.L1(0.6))
+    optimizer.learning_rate = 0.25
+    assert float(optimizer.inner_optimizer.learning_rate) == 0.25
+    assert one_update(optimizer) == pytest.approx(1 - 0.25 * 0.6, abs=1e-6)
+
+
+def test_loss_scaling_goes_round_it():
+    inner = keras.optimizers.SGD(0.5, loss_scale_factor=8.0)
+    optimizer = Proximal(inner, regularizers.L1(0.6))
+    assert float(optimizer.scale_loss(1.0)) == 8.0
+    outer = keras.optimizers.LossScaleOptimizer(optimizer)
+    assert inner.loss_scale_factor is None
+    variable = keras.Variable([[1.0]], name="kernel")
+    gradient = ops.convert_to_tensor([[np.float32(np.inf)]])
+    outer.build([variable])
+    if BACKEND == "jax":  # Keras skips steps in its stateless form alone there.
+        state = [v.value for v in outer.variables]
+        (value,), _ = outer.stateless_apply(state, [gradient], [variable.value])
+        variable.assign(value)
+    else:
+        outer.apply([gradient], [variable])
+    assert float(ops.convert_to_numpy(variable)[0, 0]) == 1.0
+
+
+def test_several_optimizers_inside_each_give_their_own_step():
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has no MultiOptimizer")
+    fast, slow = keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.1)
+    choose = keras.optimizers.OptimizerMap(slow, {"fast/kernel": fast})
+    optimizer = Proximal(keras.optimizers.MultiOptimizer(choose), regularizers.L1(0.6))
+    kernels = []
+    for name in ("fast", "slow"):
+        dense = keras.layers.Dense(1, name=name, kernel_initializer="ones")
+        dense.build((None, 1))
+        kernels.append(dense.kernel)
+    optimizer.build(kernels)
+    optimizer.apply([ops.zeros((1, 1))] * 2, kernels)
+    values = [float(ops.convert_to_numpy(kernel)[0, 0]) for kernel in kernels]
+    np.testing.assert_allclose(values, [0.7, 0.94], atol=1e-6)
+
+
+def test_variables_without_a_gradient_are_left_alone():
+    used, unused = keras.Variable([[1.0]], name="kernel"), keras.Variable([[1.0]], name="kernel")
+    optimizer = Proximal(keras.optimizers.SGD(0.5), regularizers.L1(0.6))
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([ops.zeros((1, 1)), None], [used, unused])
+    values = [float(ops.convert_to_numpy(variable)[0, 0]) for variable in (used, unused)]
+    assert values == pytest.approx([0.7, 1.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_gradient_never_becomes_a_zero(bad):
+    optimizer = Proximal(keras.optimizers.SGD(0.5), regularizers.L1(0.6))
+    assert not np.isfinite(one_update(optimizer, gradient=bad))
+
+
+def test_no_retrace_while_rates_and_strengths_change():
+    traces = []
+
+    class Counted(schedules.Linear):
+        def __call__(self, step):
+            traces.append(step)
+            return super().__call__(step)
+
+    if BACKEND == "torch":
+        pytest.skip("PyTorch runs eagerly: there is no trace")
+    model = dense_model()
+    optimizer = Proximal(keras.optimizers.Adam(0.1), regularizers.L1(Counted(0.0, 0.1, 30)))
+    model.compile(optimizer, "mse")
+    fit(model, epochs=1)
+    before = len(traces)
+    optimizer.learning_rate = 0.01
+    fit(model, epochs=3)
+    assert len(traces) == before
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's")
+def test_mirrored_replicas_train_as_one_device():
+    import tensorflow as tf
+
+    def train():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.1)), "mse")
+        fit(model)
+        return weights_of(model)
+
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
+    )
+    with strategy.scope():
+        mirrored = train()
+    for one, two in zip(train(), mirrored, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+        assert np.array_equal(one == 0, two == 0)
+
+
+def build(penalties, **kwargs):
+    Proximal("sgd", penalties).build(dense_model(**kwargs).trainable_variables)
+
+
+def test_pattern_that_matches_nothing_lists_near_paths():
+    with pytest.raises(ValueError, match=r"'hiden/kernel'.*hidden/kernel"):
+        build({"hiden/kernel": regularizers.L1(0.1)})
+
+
+def test_two_patterns_on_one_variable_are_refused():
+    with pytest.raises(ValueError, match="hidden/kernel"):
+        build({"hid.*/kernel": regularizers.L1(0.1), ".*den/kernel": regularizers.L1(0.1)})
+
+
+def test_variable_regularized_twice_is_refused():
+    with pytest.raises(ValueError, match=r"one penalty on .*hidden/kernel"):
+        build(regularizers.L1(0.1), kernel_regularizer=regularizers.L2(0.1))
+
+
+def test_group_axis_out_of_range_names_the_variable():
+    with pytest.raises(ValueError, match=r"group_axis.*hidden/kernel of shape \(6, 8\)"):
+        build({"hidden/kernel": regularizers.GroupLasso(0.1, group_axis=2)})
+
+
+def test_model_without_kernels_is_refused():
+    with pytest.raises(ValueError, match="kernel or embedding matrix"):
+        Proximal("sgd", regularizers.L1(0.1)).build([keras.Variable([1.0], name="gain")])
+
+
+@pytest.mark.parametrize("optimizer", [None, 0.1, regularizers.L1(0.1), keras.optimizers.SGD])
+def test_no_keras_optimizer_is_refused(optimizer):
+    with pytest.raises(TypeError, match="optimizer"):
+        Proximal(optimizer, regularizers.L1(0.1))
+
+
+def test_wrong_nesting_is_refused():
+    for inner in (
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
+        Proximal("sgd", regularizers.L1(0.1)),
+    ):
+        with pytest.raises(TypeError, match="LossScaleOptimizer"):
+            Proximal(inner, regularizers.L1(0.1))
+
+
+@pytest.mark.parametrize("penalties", [None, {}, 0.1, {"a": 0.1}, keras.regularizers.L1(0.1)])
+def test_no_penalties_are_refused(penalties):
+    with pytest.raises(TypeError, match="penalties"):
+        Proximal("sgd", penalties)
+
+
+def test_bad_pattern_is_refused():
+    with pytest.raises(ValueError, match="regular expression"):
+        Proximal("sgd", {"dense(": regularizers.L1(0.1)})

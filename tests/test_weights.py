@@ -1,0 +1,128 @@
+"""Which variables are kernels, and which a pattern names."""
+
+import keras
+import pytest
+
+from keras_reg.structure import check_pattern, is_kernel, match, path_of
+
+INPUT = (None, 8, 8, 4)
+SEQUENCE = (None, 8, 4)
+
+LAYERS = [
+    (keras.layers.Dense(3), [(None, 4)], {"kernel"}),
+    (keras.layers.Conv2D(3, 2), [INPUT], {"kernel"}),
+    (keras.layers.SeparableConv2D(3, 2), [INPUT], {"depthwise_kernel", "pointwise_kernel"}),
+    (keras.layers.Embedding(5, 2), [(None, 8)], {"embeddings"}),
+    (keras.layers.GRU(3, reset_after=True), [SEQUENCE], {"kernel", "recurrent_kernel"}),
+    (keras.layers.LSTM(3), [SEQUENCE], {"kernel", "recurrent_kernel"}),
+    (keras.layers.MultiHeadAttention(2, 3), [SEQUENCE] * 2, {"kernel"}),
+    (keras.layers.BatchNormalization(), [INPUT], set()),
+    (keras.layers.LayerNormalization(axis=(1, 2)), [SEQUENCE], set()),
+    (keras.layers.GroupNormalization(2), [INPUT], set()),
+]
+
+
+def two_dense():
+    hidden, output = keras.layers.Dense(4, name="hidden"), keras.layers.Dense(2, name="output")
+    return keras.Sequential([keras.Input((3,)), hidden, output], name="model")
+
+
+def paths(found):
+    return {pattern: [path_of(variable) for variable in found[pattern]] for pattern in found}
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "kernels"), LAYERS, ids=[type(case[0]).__name__ for case in LAYERS]
+)
+def test_kernels_of_a_layer(layer, shapes, kernels):
+    fresh = type(layer).from_config(layer.get_config())
+    fresh.build(*shapes)
+    found = [weight for weight in fresh.weights if is_kernel(weight)]
+    assert {weight.name for weight in found} == kernels
+    left_out = {weight.name for weight in fresh.weights if not is_kernel(weight)}
+    assert left_out <= {"bias", "gamma", "beta", "moving_mean", "moving_variance"}
+
+
+def test_attention_has_four_kernels():
+    attention = keras.layers.MultiHeadAttention(2, 3)
+    attention.build(SEQUENCE, SEQUENCE)
+    assert sum(is_kernel(weight) for weight in attention.weights) == 4
+
+
+def test_integer_matrices_and_vectors_are_no_kernels():
+    assert not is_kernel(keras.Variable([[1, 2]], dtype="int32", trainable=False, name="kernel"))
+    assert not is_kernel(keras.Variable([1.0, 2.0], name="kernel"))
+    assert is_kernel(keras.Variable([[1.0, 2.0]], dtype="bfloat16", name="kernel"))
+
+
+def test_a_frozen_kernel_is_a_kernel():
+    assert is_kernel(keras.Variable([[1.0]], trainable=False, name="kernel"))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tests a TensorFlow API")
+def test_a_tensorflow_variable_has_a_name():
+    import tensorflow as tf
+
+    variable = tf.Variable([[1.0]], name="weights")
+    assert path_of(variable) == "weights:0"
+    assert is_kernel(variable)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("hidden/kernel", ["model/hidden/kernel"]),
+        ("model/hidden/kernel", ["model/hidden/kernel"]),
+        ("kernel", ["model/hidden/kernel", "model/output/kernel"]),
+        (".*/kernel", ["model/hidden/kernel", "model/output/kernel"]),
+        ("(hidden|output)/bias", ["model/hidden/bias", "model/output/bias"]),
+        ("hidden/.*", ["model/hidden/kernel", "model/hidden/bias"]),
+    ],
+)
+def test_a_pattern_names_a_path_or_what_follows_a_slash(pattern, named):
+    found = [
+        path.removeprefix("model/")
+        for path in paths(match([pattern], two_dense().weights))[pattern]
+    ]
+    assert found == [path.removeprefix("model/") for path in named]
+
+
+@pytest.mark.parametrize("pattern", ["idden/kernel", "hidden", "hidden/kern", "hidden/kernel/", ""])
+def test_a_part_of_a_name_is_not_enough(pattern):
+    with pytest.raises(ValueError, match="Expected the pattern"):
+        match([pattern], two_dense().weights)
+
+
+def test_an_exact_path_wins():
+    weights = [weight for weight in two_dense().weights if is_kernel(weight)]
+    exact = weights[0].path
+    for patterns in ([".*kernel", exact], [exact, ".*kernel"]):
+        assert paths(match(patterns, weights)) == {exact: [exact], ".*kernel": [weights[1].path]}
+
+
+def test_a_pattern_whose_only_variable_has_an_exact_path_is_no_error():
+    weight = two_dense().layers[0].kernel
+    assert paths(match(["hidden/.*", weight.path], [weight]))[weight.path] == [weight.path]
+
+
+def test_two_patterns_on_one_variable_are_refused():
+    with pytest.raises(ValueError, match=r"at most one pattern to match .*hidden/kernel. Received"):
+        match(["hidden/.*", ".*/kernel"], two_dense().weights)
+
+
+def test_nothing_matched_lists_the_nearest_paths():
+    with pytest.raises(ValueError, match=r"hiden/kernel.*none of 4. The nearest: .*hidden/kernel"):
+        match(["hiden/kernel"], two_dense().weights)
+    with pytest.raises(ValueError, match="there are no variables"):
+        match(["kernel"], [])
+
+
+def test_variables_keep_their_order():
+    weights = two_dense().weights
+    assert match(["kernel"], weights[::-1])["kernel"] == [weights[2], weights[0]]
+
+
+@pytest.mark.parametrize("bad", ["(", "*kernel", None, 3])
+def test_bad_expressions_are_refused(bad):
+    with pytest.raises(ValueError, match="Expected a regular expression over variable paths"):
+        check_pattern(bad)
