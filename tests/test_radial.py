@@ -66,7 +66,7 @@ def test_prox_is_odd_and_never_grows(penalty):
     assert np.all(np.diff(shrunk[order]) >= 0)
 
 
-# With steps that are no squares, rounding in skglm's bisection zeroes weights that it should keep.
+# Squares: at step 3 and epsilon 0.3, rounding makes skglm's bisection start at a NaN and return 0.
 @pytest.mark.parametrize("step", [0.01, 0.25, 1.0, 4.0])
 def test_skglm_has_the_same_thresholds(step):
     functions = pytest.importorskip("skglm.utils.prox_funcs")
