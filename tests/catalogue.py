@@ -15,8 +15,19 @@ def penalty_classes(base=regularizers.Penalty):
 # A class that is not named here is tested with these.
 RADIAL = [{}, {"group_axis": -1, "size_scaling": False}]
 ARGUMENTS = {
+    "CappedL1": [{"cap": 0.7}, {"cap": 0.7, "group_axis": -1, "size_scaling": False}],
     "ElasticNet": [*RADIAL, {"l1_ratio": 0, "group_axis": (0, -1)}],
+    "LogSum": [{"epsilon": 0.9}, {"epsilon": 0.45, "group_axis": -1, "size_scaling": False}],
+    "Lq": [{"q": 1 / 2}, {"q": 2 / 3}, {"q": 2 / 3, "group_axis": -1, "size_scaling": False}],
+    "MCP": [{"gamma": 1.3}, {"gamma": 0.3, "group_axis": -1, "size_scaling": False}],
+    "SCAD": [{"gamma": 1.3}, {"gamma": 0.4, "a": 2.1, "group_axis": -1, "size_scaling": False}],
 }
+
+# Their zero may be stationary and yet not the lowest point.
+NONCONVEX = {"CappedL1", "L0", "LogSum", "Lq", "MCP", "SCAD"}
+
+# Their slope at zero is infinite: zero is stationary whatever the gradient.
+STEEP = {"L0", "Lq"}
 
 CASES = [
     pytest.param(cls, kwargs, id=f"{cls.__name__}-{kwargs}")

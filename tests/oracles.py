@@ -26,16 +26,38 @@ def value(penalty, w):
     """strength * Omega(w) of a penalty of this package, by its class's name."""
     config = penalty.get_config()
     phi = PHI[type(penalty).__name__]
+    every_group = groups(w, config["group_axis"])
+    weights = np.ravel(config.get("weights", np.ones(len(every_group))))
     total = 0.0
-    for group in groups(w, config["group_axis"]):
-        weight = math.sqrt(group.size) if config["size_scaling"] else 1.0
-        total += weight * phi(np.linalg.norm(group), config)
+    for group, weight in zip(every_group, weights, strict=True):
+        size = math.sqrt(group.size) if config["size_scaling"] else 1.0
+        total += weight * size * phi(np.linalg.norm(group), config)
     return config["strength"] * total
+
+
+def mcp(r, gamma):
+    """The integral of max(0, 1 - t / gamma) from 0 to r: the definition of Zhang (2010)."""
+    return r - r**2 / (2 * gamma) if r <= gamma else gamma / 2
+
+
+def scad(r, knot, a):
+    """The three pieces of Fan & Li (2001), as Breheny & Huang write them, over lambda = knot."""
+    if r <= knot:
+        return r
+    if r <= a * knot:
+        return (a * knot * r - (r**2 + knot**2) / 2) / (knot * (a - 1))
+    return knot * (a**2 - 1) / (2 * (a - 1))
 
 
 PHI = {
     "L1": lambda r, config: r,
     "GroupLasso": lambda r, config: r,
     "L2": lambda r, config: r**2,
+    "L0": lambda r, config: float(r != 0),
+    "Lq": lambda r, config: r ** config["q"],
+    "LogSum": lambda r, config: math.log(1 + r / config["epsilon"]),
+    "CappedL1": lambda r, config: min(r, config["cap"]),
+    "MCP": lambda r, config: mcp(r, config["gamma"]),
+    "SCAD": lambda r, config: scad(r, config["gamma"] / config["a"], config["a"]),
     "ElasticNet": lambda r, config: config["l1_ratio"] * r + (1 - config["l1_ratio"]) * r**2,
 }

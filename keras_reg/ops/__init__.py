@@ -3,10 +3,11 @@
 from keras_reg.ops.backend import compiled
 from keras_reg.ops.counts import zero_counts
 from keras_reg.ops.norms import group_norms, group_size, safe_norm
-from keras_reg.ops.prox import shrink_norms, soft_threshold
+from keras_reg.ops.prox import capped_soft_threshold, shrink_norms, soft_threshold
 from keras_reg.ops.random import dropout, uniform
 
 __all__ = [
+    "capped_soft_threshold",
     "compiled",
     "dropout",
     "group_norms",

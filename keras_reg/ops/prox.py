@@ -29,6 +29,32 @@ def soft_threshold(x: Any, threshold: Any) -> Any:
     return x - ops.clip(x, -threshold, threshold)
 
 
+def capped_soft_threshold(r: Any, threshold: Any, cap: float) -> Any:
+    """Soft threshold below a size, nothing above it.
+
+    Solves argmin_u 0.5 * (u - r)**2 + threshold * min(u, cap) over u >= 0. The larger r stays as it
+    is, bit for bit, and the smaller is soft-thresholded; where both cost the same, the smaller
+    result is taken. A NaN stays a NaN.
+
+    Args:
+        r: float tensor of numbers >= 0.
+        threshold: float or tensor >= 0 that broadcasts against `r`.
+        cap: float > 0.
+    Shapes: result: as `r`, same dtype.
+    Reference: Gong et al., "A General Iterative Shrinkage and Thresholding Algorithm for Non-convex
+        Regularized Optimization Problems", ICML 2013.
+
+    Example:
+        >>> import keras
+        >>> r = keras.ops.array([0.5, 2.0, 4.0])
+        >>> keras.ops.convert_to_numpy(capped_soft_threshold(r, 1.0, 2.0)).tolist()
+        [0.0, 1.0, 4.0]
+    """
+    both_zero = ops.sqrt(2.0 * cap * threshold)
+    kept_from = ops.where(ops.less(threshold, 2.0 * cap), cap + threshold / 2.0, both_zero)
+    return ops.where(ops.greater(r, kept_from), r, soft_threshold(r, threshold))
+
+
 def shrink_norms(w: Any, group_axis: GroupAxis, shrink: Callable[[Any], Any]) -> Any:
     """Replaces the norm r of each group by `shrink(r)` and keeps the group's direction.
 

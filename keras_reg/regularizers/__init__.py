@@ -1,10 +1,29 @@
 """Penalties: for a layer's `kernel_regularizer`, or for `keras_reg.optimizers.Proximal`."""
 
+from keras_reg.regularizers.capped_l1 import CappedL1
 from keras_reg.regularizers.elastic_net import ElasticNet
 from keras_reg.regularizers.group_lasso import GroupLasso
+from keras_reg.regularizers.l0 import L0
 from keras_reg.regularizers.l1 import L1
 from keras_reg.regularizers.l2 import L2
+from keras_reg.regularizers.log_sum import LogSum
+from keras_reg.regularizers.lq import Lq
+from keras_reg.regularizers.mcp import MCP
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.radial import RadialPenalty
+from keras_reg.regularizers.scad import SCAD
 
-__all__ = ["L1", "L2", "ElasticNet", "GroupLasso", "Penalty", "RadialPenalty"]
+__all__ = [
+    "L0",
+    "L1",
+    "L2",
+    "MCP",
+    "SCAD",
+    "CappedL1",
+    "ElasticNet",
+    "GroupLasso",
+    "LogSum",
+    "Lq",
+    "Penalty",
+    "RadialPenalty",
+]

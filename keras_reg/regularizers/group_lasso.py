@@ -1,5 +1,7 @@
 """GroupLasso: whole units, filters, inputs or channels to zero."""
 
+from typing import Any
+
 import keras
 
 from keras_reg import schedules
@@ -11,8 +13,8 @@ from keras_reg.regularizers.l1 import L1
 class GroupLasso(L1):
     """Sum of group norms: a group is zero as a whole or not at all.
 
-    value:  strength * sum_g sqrt(n_g) * ||w_g||_2
-    prox:   w_g * max(0, 1 - step * strength * sqrt(n_g) / ||w_g||_2)
+    value:  strength * sum_g c_g * sqrt(n_g) * ||w_g||_2, c = `weights`, 1 without
+    prox:   w_g * max(0, 1 - step * strength * c_g * sqrt(n_g) / ||w_g||_2)
 
     Removes units and filters (`group_axis=-1`) or inputs and channels (`group_axis=-2`), which
     makes a network smaller on any hardware; zeros of single weights do not. The norm phi(r) = r is
@@ -22,10 +24,13 @@ class GroupLasso(L1):
         strength: float >= 0, or a schedule (only inside `Proximal`).
         group_axis: int or tuple of ints. Axes that index the groups; the norm runs over the others.
         size_scaling: bool. Multiply each norm by sqrt(n_g), the square root of the group's size.
+        weights: array-like of numbers >= 0, or None. One factor for each group, in the shape of the
+            variable's group axes. A group whose factor is 0 is not penalized: `prox` leaves it as
+            it is, and `max_strength` is that of the others.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
-    Raises: ValueError if strength is negative or not finite; at the first use if `group_axis` is
-        out of the variable's range.
-    Reference: Yuan & Lin, JRSS-B 2006.
+    Raises: ValueError if strength or one of the weights is negative or not finite; at the first use
+        if `group_axis` is out of the variable's range or `weights` does not fit its groups.
+    Reference: Yuan & Lin, JRSS-B 2006; Wang & Leng, CSDA 2008, for the weights.
 
     Example:
         >>> penalty = GroupLasso(0.5, group_axis=-1, size_scaling=False)
@@ -41,5 +46,6 @@ class GroupLasso(L1):
         strength: schedules.Value = 0.01,
         group_axis: GroupAxis = -1,
         size_scaling: bool = True,
+        weights: Any = None,
     ):
-        super().__init__(strength, group_axis, size_scaling)
+        super().__init__(strength, group_axis, size_scaling, weights)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_reg import schedules
+from keras_reg.ops.norms import GroupAxis
 from keras_reg.regularizers.radial import RadialPenalty
 
 
@@ -33,6 +35,14 @@ class L2(RadialPenalty):
         >>> keras.ops.convert_to_numpy(penalty.prox([1.0, -2.0], step=1.0)).tolist()
         [0.5, -1.0]
     """
+
+    def __init__(
+        self,
+        strength: schedules.Value = 0.01,
+        group_axis: GroupAxis = None,
+        size_scaling: bool = True,
+    ):
+        super().__init__(strength, group_axis, size_scaling)
 
     def _value(self, r: Any) -> Any:
         return ops.square(r)

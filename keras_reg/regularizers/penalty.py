@@ -1,6 +1,7 @@
 """Penalty: a value and a proximal operator."""
 
 import abc
+import reprlib
 from typing import Any
 
 import keras
@@ -113,7 +114,12 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         return {"strength": schedules.serialize(self.strength)}
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        # A list is an array in a config, which may be as large as a kernel.
+        shown = {
+            name: reprlib.repr(value) if isinstance(value, list) else repr(value)
+            for name, value in self.get_config().items()
+        }
+        arguments = ", ".join(f"{name}={value}" for name, value in shown.items())
         return f"{type(self).__name__}({arguments})"
 
     @abc.abstractmethod

@@ -4,6 +4,7 @@ import abc
 import math
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_reg import schedules
@@ -16,22 +17,33 @@ from keras_reg.ops.norms import (
     reduced_axes,
 )
 from keras_reg.ops.prox import shrink_norms
+from keras_reg.regularizers.group_weights import check_weights, check_weights_shape
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
 class RadialPenalty(Penalty):
-    """Abstract base of penalties strength * sum_g sqrt(n_g) * phi(||w_g||), n_g the group's size.
+    """Abstract base of penalties strength * sum_g c_g * sqrt(n_g) * phi(||w_g||).
 
-    A subclass writes phi as `_value`, its proximal operator as `_prox` and its right derivative as
-    `_slope`, each elementwise on norms; everything else follows, with and without groups.
+    n_g is the group's size and c_g its weight, 1 without `weights`. A subclass writes phi as
+    `_value`, its proximal operator as `_prox` and its right derivative as `_slope`, each
+    elementwise on norms; everything else follows, with and without groups. A phi that rises from
+    zero with an infinite slope says so in `_slope`: then every strength > 0 makes zero a local
+    minimum, `max_strength` is 0.0 and `stationarity` is 0 at zero.
+
+    Groups with a weight of zero are not penalized, and `max_strength` leaves them out: it is the
+    smallest strength at which all the others are zero, 0.0 if there are no others. Its `gradient`
+    is then that of the loss where the groups left out are fitted and the others are zero.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
         group_axis: int, tuple of ints or None. Axes that index the groups; None: every weight is
             its own group.
         size_scaling: bool. False drops the factor sqrt(n_g).
-    Raises: ValueError if an argument is out of range; at the first use if `group_axis` does not fit
-        the variable.
+        weights: array-like of numbers >= 0, or None. The factor c_g of each group: an array in the
+            shape of the variable's group axes, in the variable's order, or of the variable itself
+            for `group_axis=None`. A subclass offers it or not.
+    Raises: ValueError if an argument is out of range; at the first use if `group_axis` or `weights`
+        does not fit the variable.
     """
 
     def __init__(
@@ -39,10 +51,13 @@ class RadialPenalty(Penalty):
         strength: schedules.Value = 0.01,
         group_axis: GroupAxis = None,
         size_scaling: bool = True,
+        *,
+        weights: Any = None,
     ):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
         self.size_scaling = size_scaling
+        self.weights = check_weights(weights)
 
     @abc.abstractmethod
     def _value(self, r: Any) -> Any:
@@ -50,7 +65,10 @@ class RadialPenalty(Penalty):
 
     @abc.abstractmethod
     def _prox(self, r: Any, step: Any) -> Any:
-        """argmin_u 0.5 * (u - r)**2 + step * phi(u) over u >= 0, for norms r >= 0."""
+        """argmin_u 0.5 * (u - r)**2 + step * phi(u) over u >= 0, for norms r > 0.
+
+        The step is a scalar, or one for each norm. The minimum is global, whatever the step.
+        """
 
     @abc.abstractmethod
     def _slope(self, r: Any) -> Any:
@@ -59,39 +77,57 @@ class RadialPenalty(Penalty):
     def max_strength(self, gradient: Any) -> float:
         gradient = float_tensor(gradient)
         self.check_shape(tuple(gradient.shape))
-        pull = float(ops.max(group_norms(gradient, self.group_axis)))
-        resistance = self._group_weight(gradient) * float(self._slope(ops.zeros(())))
-        if resistance == 0.0:
-            return math.inf if pull > 0.0 else 0.0
-        return pull / resistance
+        pull = group_norms(gradient, self.group_axis)
+        slope = float(self._slope(ops.zeros(())))
+        if slope == 0.0:
+            return math.inf if float(ops.max(pull)) > 0.0 else 0.0
+        factors = ops.cast(self._factors(gradient), pull.dtype)
+        penalized = ops.greater(factors, 0.0)
+        strengths = pull / (slope * ops.where(penalized, factors, 1.0))
+        return float(ops.max(ops.where(penalized, strengths, 0.0)))
 
     def stationarity(self, w: Any, gradient: Any) -> Any:
         w, gradient = float_tensor(w), float_tensor(gradient)
         self.check_shape(tuple(w.shape))
-        factor = self._constant_strength("in stationarity") * self._group_weight(w)
+        strength = self._constant_strength("in stationarity")
         norms = group_norms(w, self.group_axis, keepdims=True)
         direction = w / ops.maximum(norms, TINY)
-        moving = group_norms(gradient + factor * self._slope(norms) * direction, self.group_axis)
-        resting = group_norms(gradient, self.group_axis) - factor * self._slope(ops.zeros(()))
-        at_zero = ops.equal(group_norms(w, self.group_axis), 0.0)
-        return ops.where(at_zero, ops.maximum(resting, 0.0), moving)
+        pull = strength * self._factors(w, keepdims=True) * self._slope(norms)
+        moving = group_norms(gradient + pull * direction, self.group_axis)
+        hold = ops.cast(strength * self._factors(w), w.dtype)
+        # The slope may be infinite, and 0 * inf is not 0.
+        held = ops.where(ops.greater(hold, 0.0), hold * float(self._slope(ops.zeros(()))), 0.0)
+        resting = ops.maximum(group_norms(gradient, self.group_axis) - held, 0.0)
+        return ops.where(ops.equal(group_norms(w, self.group_axis), 0.0), resting, moving)
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced_axes(shape, self.group_axis, path)
+        reduced = reduced_axes(shape, self.group_axis, path)
+        groups = tuple(length for axis, length in enumerate(shape) if axis not in reduced)
+        check_weights_shape(self.weights, groups, shape, path)
 
     def get_config(self) -> dict:
+        weights = {} if self.weights is None else {"weights": self.weights.tolist()}
         return {
             **super().get_config(),
             "group_axis": self.group_axis,
             "size_scaling": self.size_scaling,
+            **weights,
         }
 
     def _omega(self, w: Any) -> Any:
-        return self._group_weight(w) * ops.sum(self._value(group_norms(w, self.group_axis)))
+        return ops.sum(self._factors(w) * self._value(group_norms(w, self.group_axis)))
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        scale = scale * self._group_weight(w)
+        scale = scale * self._factors(w, keepdims=True)
         return shrink_norms(w, self.group_axis, lambda norms: self._prox(norms, scale))
 
-    def _group_weight(self, w: Any) -> float:
-        return math.sqrt(group_size(tuple(w.shape), self.group_axis)) if self.size_scaling else 1.0
+    def _factors(self, w: Any, keepdims: bool = False) -> Any:
+        """c_g * sqrt(n_g): one number, or with weights one for each group."""
+        shape = tuple(w.shape)
+        size = math.sqrt(group_size(shape, self.group_axis)) if self.size_scaling else 1.0
+        if self.weights is None:
+            return size
+        factors = size * np.asarray(self.weights, "float64")
+        if keepdims:
+            factors = np.expand_dims(factors, reduced_axes(shape, self.group_axis))
+        return ops.convert_to_tensor(factors, dtype=w.dtype)
