@@ -17,6 +17,13 @@ if keras.backend.backend() == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+if keras.backend.backend() == "torch":
+    import torch
+
+    # The arrays are small: more threads would wait for each other.
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
