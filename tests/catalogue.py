@@ -16,6 +16,10 @@ def penalty_classes(base=regularizers.Penalty):
 RADIAL = [{}, {"group_axis": -1, "size_scaling": False}]
 ARGUMENTS = {
     "ElasticNet": [*RADIAL, {"l1_ratio": 0, "group_axis": (0, -1)}],
+    "NuclearNorm": [{}],
+    # Power iteration and random probes are estimates: test_matrix.py has them.
+    "SpectralNorm": [{"exact": True}],
+    "Orthogonal": [{"exact": True}, {"kind": "double_soft", "exact": True}],
 }
 
 CASES = [
@@ -23,3 +27,5 @@ CASES = [
     for cls in penalty_classes()
     for kwargs in ARGUMENTS.get(cls.__name__, RADIAL)
 ]
+
+PROX_CASES = [case for case in CASES if case.values[0].proximable]
