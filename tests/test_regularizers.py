@@ -37,6 +37,11 @@ def penalty_like(cls, strength, *kwargs):
     return cls(strength, **dict(kwargs))
 
 
+@functools.cache
+def compiled_prox(penalty, step):
+    return compiled(lambda w: penalty.prox(w, step))
+
+
 def weights(elements=None):
     plain = st.floats(-4, 4, width=32, allow_subnormal=False).map(
         lambda x: 0.0 if abs(x) < 1e-3 else x
@@ -192,8 +197,10 @@ def test_scheduled_strength_round_trips_and_is_evaluated_in_prox(cls, kwargs):
 @given(w=weights(), step=steps)
 def test_compiled_equals_eager(cls, kwargs, w, step):
     penalty = penalty_like(cls, 0.3, *kwargs.items())
-    fast = compiled(lambda w: penalty.prox(w, step))(ops.convert_to_tensor(w))
-    np.testing.assert_allclose(numpy(fast), numpy(penalty.prox(w, step)), rtol=1e-5, atol=1e-6)
+    fast = compiled_prox(penalty, step)(ops.convert_to_tensor(w))
+    # The singular value decomposition of TensorFlow's XLA is less exact than the others.
+    atol = 1e-6 if penalty.compilable else 2e-5
+    np.testing.assert_allclose(numpy(fast), numpy(penalty.prox(w, step)), rtol=1e-5, atol=atol)
 
 
 @every_penalty
@@ -286,7 +293,7 @@ def test_usable_by_class_and_by_instance(cls):
         dense = keras.layers.Dense(3, kernel_regularizer=given_as)
         dense.build((None, 4))
         assert len(dense.losses) == 1
-        expected = numpy(cls()(dense.kernel))
+        expected = numpy(cls()(dense.get_weights()[0]))
         np.testing.assert_allclose(numpy(dense.losses[0]), expected, rtol=1e-5)
 
 
