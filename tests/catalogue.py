@@ -21,6 +21,10 @@ ARGUMENTS = {
     "Lq": [{"q": 1 / 2}, {"q": 2 / 3}, {"q": 2 / 3, "group_axis": -1, "size_scaling": False}],
     "MCP": [{"gamma": 1.3}, {"gamma": 0.3, "group_axis": -1, "size_scaling": False}],
     "SCAD": [{"gamma": 1.3}, {"gamma": 0.4, "a": 2.1, "group_axis": -1, "size_scaling": False}],
+    "NuclearNorm": [{}],
+    # Power iteration and random probes are estimates: test_matrix.py has them.
+    "SpectralNorm": [{"exact": True}],
+    "Orthogonal": [{"exact": True}, {"kind": "double_soft", "exact": True}],
 }
 
 # Their zero may be stationary and yet not the lowest point.
@@ -34,3 +38,5 @@ CASES = [
     for cls in penalty_classes()
     for kwargs in ARGUMENTS.get(cls.__name__, RADIAL)
 ]
+
+PROX_CASES = [case for case in CASES if case.values[0].proximable]

@@ -25,6 +25,10 @@ def groups(w, group_axis):
 def value(penalty, w):
     """strength * Omega(w) of a penalty of this package, by its class's name."""
     config = penalty.get_config()
+    if type(penalty).__name__ in MATRIX:
+        w = np.asarray(w, "float64")
+        matrix = w.reshape(-1, w.shape[-1])
+        return config["strength"] * MATRIX[type(penalty).__name__](matrix, config)
     phi = PHI[type(penalty).__name__]
     every_group = groups(w, config["group_axis"])
     weights = np.ravel(config.get("weights", np.ones(len(every_group))))
@@ -60,4 +64,23 @@ PHI = {
     "MCP": lambda r, config: mcp(r, config["gamma"]),
     "SCAD": lambda r, config: scad(r, config["gamma"] / config["a"], config["a"]),
     "ElasticNet": lambda r, config: config["l1_ratio"] * r + (1 - config["l1_ratio"]) * r**2,
+}
+
+
+def orthogonality(matrix, config):
+    """f(W^T W - I) of Bansal et al., W with at least as many rows as columns."""
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    small, large = (gram - np.eye(len(gram)) for gram in (tall.T @ tall, tall @ tall.T))
+    return {
+        "soft": lambda: np.sum(small**2),
+        "double_soft": lambda: np.sum(small**2) + np.sum(large**2),
+        "mutual_coherence": lambda: np.max(np.abs(small)),
+        "srip": lambda: np.linalg.norm(small, 2),
+    }[config["kind"]]()
+
+
+MATRIX = {
+    "NuclearNorm": lambda matrix, config: np.linalg.norm(matrix, "nuc"),
+    "SpectralNorm": lambda matrix, config: np.linalg.norm(matrix, 2),
+    "Orthogonal": orthogonality,
 }

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import oracles
 import pytest
-from catalogue import CASES, NONCONVEX, STEEP, penalty_classes
+from catalogue import CASES, NONCONVEX, PROX_CASES, STEEP, penalty_classes
 from gradients import value_and_gradient
 from hypothesis import given
 from keras import ops
@@ -21,6 +21,11 @@ SHAPES = [(5, 1), (3, 4), (1, 1), (2, 2, 3, 2)]
 
 
 every_penalty = pytest.mark.parametrize(("cls", "kwargs"), CASES)
+every_proximable = pytest.mark.parametrize(("cls", "kwargs"), PROX_CASES)
+every_radial = pytest.mark.parametrize(
+    ("cls", "kwargs"),
+    [case for case in CASES if issubclass(case.values[0], regularizers.RadialPenalty)],
+)
 
 
 def numpy(tensor):
@@ -31,6 +36,11 @@ def numpy(tensor):
 def penalty_like(cls, strength, *kwargs):
     """One instance for each case, so that each is compiled once."""
     return cls(strength, **dict(kwargs))
+
+
+@functools.cache
+def compiled_prox(penalty, step):
+    return compiled(lambda w: penalty.prox(w, step))
 
 
 def weights(elements=None):
@@ -58,7 +68,7 @@ def test_value_is_its_definition(cls, kwargs, w, strength):
     np.testing.assert_allclose(numpy(value), oracles.value(penalty, w), rtol=1e-5, atol=1e-7)
 
 
-@every_penalty
+@every_proximable
 @given(w=weights(), strength=strengths, step=steps, seed=st.integers(0, 99))
 def test_prox_beats_every_candidate(cls, kwargs, w, strength, step, seed):
     penalty = penalty_like(cls, strength, *kwargs.items())
@@ -78,7 +88,7 @@ def test_prox_beats_every_candidate(cls, kwargs, w, strength, step, seed):
         assert objective(best) <= objective(candidate) + 1e-5
 
 
-@every_penalty
+@every_proximable
 @pytest.mark.parametrize("w", [-1.7, -0.3, 0.0, 0.004, 0.6, 3.0])
 def test_prox_of_one_weight_is_the_lowest_point_of_a_grid(cls, kwargs, w):
     penalty, step = cls(0.5, **kwargs), 0.7
@@ -87,7 +97,7 @@ def test_prox_of_one_weight_is_the_lowest_point_of_a_grid(cls, kwargs, w):
     assert abs(numpy(penalty.prox([[w]], step)).item() - grid[np.argmin(values)]) < 1e-3
 
 
-@every_penalty
+@every_proximable
 @given(w=weights(st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)))
 def test_prox_with_step_zero_is_the_weight_itself(cls, kwargs, w):
     np.testing.assert_array_equal(numpy(cls(0.3, **kwargs).prox(w, step=0.0)), w)
@@ -102,8 +112,11 @@ def test_gradient_is_finite_and_matches_differences(cls, kwargs, w, seed):
     _, gradient = value_and_gradient(penalty, w)
     assert np.all(np.isfinite(gradient))
     np.testing.assert_array_equal(value_and_gradient(penalty, 0 * w)[1], 0 * w)
-    away = w + np.sign(np.random.default_rng(seed).standard_normal(w.shape)) * (np.abs(w) < 0.05)
-    direction = np.random.default_rng(seed).standard_normal(w.shape)
+    random = np.random.default_rng(seed)
+    away = w + np.sign(random.standard_normal(w.shape)) * (np.abs(w) < 0.05)
+    # Matrix norms have kinks where singular values repeat or are zero, as those of (1, 1; 1, 1).
+    away = away * (1.0 + 0.3 * random.random(w.shape))
+    direction = random.standard_normal(w.shape)
     h = 1e-6
     ahead, behind = (oracles.value(penalty, away + sign * h * direction) for sign in (1, -1))
     _, gradient = value_and_gradient(penalty, away.astype("float32"))
@@ -111,7 +124,7 @@ def test_gradient_is_finite_and_matches_differences(cls, kwargs, w, seed):
     np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=2e-3, atol=2e-3)
 
 
-@every_penalty
+@every_proximable
 @given(w=weights(), seed=st.integers(0, 99))
 def test_max_strength_zeroes_and_a_little_less_does_not(cls, kwargs, w, seed):
     gradient = w + 0.1 * np.random.default_rng(seed).standard_normal(w.shape).astype("float32")
@@ -133,19 +146,19 @@ def test_max_strength_zeroes_and_a_little_less_does_not(cls, kwargs, w, seed):
     assert np.any(numpy(cls(highest * 0.99, **kwargs).prox(-gradient, 1.0)) != 0)
 
 
-@every_penalty
+@every_proximable
 def test_max_strength_of_no_gradient_is_zero(cls, kwargs):
     assert cls(**kwargs).max_strength(np.zeros((3, 2), "float32")) == 0.0
 
 
-@every_penalty
+@every_proximable
 @given(w=weights(), step=st.sampled_from([0.25, 1.0]))
 def test_stationarity_is_zero_where_the_prox_lands(cls, kwargs, w, step):
     # u = prox(w) is optimal for 0.5 * ||u - w||**2 / step + penalty(u), by definition.
     penalty = cls(0.4, **kwargs)
     u = numpy(penalty.prox(w, step))
     residual = numpy(penalty.stationarity(u, (u - w) / step))
-    np.testing.assert_allclose(residual, np.zeros_like(residual), atol=1e-5)
+    np.testing.assert_allclose(residual, np.zeros_like(residual), atol=3e-5)
     assert residual.shape == numpy(penalty.stationarity(u, u)).shape
     away = numpy(penalty.stationarity(u, (u - w) / step + 3.0))
     if cls.__name__ in STEEP:
@@ -165,7 +178,7 @@ def test_config_round_trip_is_equal(cls, kwargs):
     assert config["registered_name"] == f"keras_reg>{cls.__name__}"
 
 
-@every_penalty
+@every_proximable
 def test_scheduled_strength_round_trips_and_is_evaluated_in_prox(cls, kwargs):
     penalty = cls(schedules.Linear(0.0, 1.0, steps=4), **kwargs)
     again = cls.from_config(penalty.get_config())
@@ -175,12 +188,14 @@ def test_scheduled_strength_round_trips_and_is_evaluated_in_prox(cls, kwargs):
     np.testing.assert_allclose(half, numpy(cls(0.5, **kwargs).prox(w, 0.1)), rtol=1e-6)
 
 
-@every_penalty
+@every_proximable
 @given(w=weights(), step=steps)
 def test_compiled_equals_eager(cls, kwargs, w, step):
     penalty = penalty_like(cls, 0.3, *kwargs.items())
-    fast = compiled(lambda w: penalty.prox(w, step))(ops.convert_to_tensor(w))
-    np.testing.assert_allclose(numpy(fast), numpy(penalty.prox(w, step)), rtol=1e-5, atol=1e-6)
+    fast = compiled_prox(penalty, step)(ops.convert_to_tensor(w))
+    # The singular value decomposition of TensorFlow's XLA is less exact than the others.
+    atol = 1e-6 if penalty.compilable else 2e-5
+    np.testing.assert_allclose(numpy(fast), numpy(penalty.prox(w, step)), rtol=1e-5, atol=atol)
 
 
 @every_penalty
@@ -191,14 +206,16 @@ def test_dtype_is_kept(cls, kwargs, dtype):
     plain = np.array([[1.0, -2.0], [0.5, 0.0]], "float32")
     w = ops.cast(plain, dtype)
     penalty = penalty_like(cls, 0.3, *kwargs.items())
+    np.testing.assert_allclose(numpy(penalty.value(w)), oracles.value(penalty, plain), rtol=1e-3)
+    if not penalty.proximable:
+        return
     shrunk = penalty.prox(w, step=0.5)
     assert shrunk.dtype == w.dtype
-    np.testing.assert_allclose(numpy(penalty.value(w)), oracles.value(penalty, plain), rtol=1e-3)
     exact = numpy(penalty.prox(plain, step=0.5))
     np.testing.assert_allclose(numpy(ops.cast(shrunk, "float32")), exact, rtol=1e-2)
 
 
-@every_penalty
+@every_radial
 def test_groups_of_one_equal_single_weights(cls, kwargs):
     grouping = ("group_axis", "size_scaling")
     other = {key: value for key, value in kwargs.items() if key not in grouping}
@@ -208,14 +225,14 @@ def test_groups_of_one_equal_single_weights(cls, kwargs):
     assert float(grouped.value(row)) == float(single.value(row))
 
 
-@every_penalty
+@every_proximable
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_non_finite_weights_stay_visible(cls, kwargs, bad):
     w = np.array([[1.0, bad], [2.0, 3.0]], "float32")
     assert not np.isfinite(numpy(cls(0.1, **kwargs).prox(w, 0.1))[0, 1])
 
 
-@every_penalty
+@every_radial
 def test_tiny_and_huge_weights(cls, kwargs):
     w = np.array([[1e-25, 1e15], [-1e-25, 1e15]], "float32")
     shrunk = numpy(cls(0.1, **kwargs).prox(w, 0.1))
@@ -276,7 +293,7 @@ def test_usable_by_class_and_by_instance(cls):
                 _ = dense.losses
             continue
         assert len(dense.losses) == 1
-        expected = oracles.value(cls(), dense.get_weights()[0])
+        expected = numpy(cls()(dense.get_weights()[0]))
         np.testing.assert_allclose(numpy(dense.losses[0]), expected, rtol=1e-5)
 
 

@@ -256,7 +256,8 @@ _prox = compiled(_apply_prox, static_argnums=(0,))
 
 
 def _prox_of(penalty: Penalty) -> Any:
-    return lambda w, step, iteration: _prox(penalty, w, step, iteration)
+    apply = _prox if penalty.compilable else _apply_prox
+    return lambda w, step, iteration: apply(penalty, w, step, iteration)
 
 
 def _check_optimizer(optimizer: Any) -> Any:

@@ -9,9 +9,12 @@ from keras_reg.regularizers.l2 import L2
 from keras_reg.regularizers.log_sum import LogSum
 from keras_reg.regularizers.lq import Lq
 from keras_reg.regularizers.mcp import MCP
+from keras_reg.regularizers.nuclear_norm import NuclearNorm
+from keras_reg.regularizers.orthogonal import Orthogonal
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.radial import RadialPenalty
 from keras_reg.regularizers.scad import SCAD
+from keras_reg.regularizers.spectral_norm import SpectralNorm
 
 __all__ = [
     "L0",
@@ -24,6 +27,9 @@ __all__ = [
     "GroupLasso",
     "LogSum",
     "Lq",
+    "NuclearNorm",
+    "Orthogonal",
     "Penalty",
     "RadialPenalty",
+    "SpectralNorm",
 ]

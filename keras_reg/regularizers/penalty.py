@@ -22,7 +22,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     A subclass writes `_omega`, `_omega_prox`, `max_strength`, `stationarity` and, if it takes more
     arguments, `get_config`; and `check_shape` if some shapes do not suit it. One whose gradient is
     of no use in a loss sets `differentiable = False`; one without a proximal operator sets
-    `proximable = False`.
+    `proximable = False`; one that XLA handles badly sets `compilable = False`.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
@@ -33,6 +33,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
 
     differentiable = True
     proximable = True
+    compilable = True
 
     def __init__(self, strength: schedules.Value = 0.01):
         self._strength = schedules.check_value(strength, "strength", at_least=0)
@@ -61,7 +62,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         strength = self._constant_strength("outside of Proximal")
         tensor = float_tensor(w)
         self.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
-        return _value(self, tensor) * strength
+        evaluate = _value if self.compilable else _value_of
+        return evaluate(self, tensor) * strength
 
     def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
         """argmin_u 0.5 * ||u - w||**2 + step * strength * Omega(u), in w's shape and dtype.

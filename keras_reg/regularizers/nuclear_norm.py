@@ -1,0 +1,82 @@
+"""NuclearNorm: low rank."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_reg.ops.matrix import as_matrix, check_matrix, keep_non_finite, rank_mask, thin_svd
+from keras_reg.ops.prox import soft_threshold
+from keras_reg.regularizers.penalty import Penalty, float_tensor
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class NuclearNorm(Penalty):
+    """Sum of singular values: the lasso of the rank.
+
+    value:  strength * sum_i s_i, for the weight U diag(s) V^T as a matrix (everything, last axis)
+    prox:   U diag(max(0, s - step * strength)) V^T
+
+    Makes a kernel low-rank, so that two thin kernels can stand for it; use it with `Proximal`,
+    where singular values become zero to rounding. Each value, gradient or prox is one singular
+    value decomposition, about 20 * m * n * min(m, n) operations (seconds for 1024 x 1024 on a CPU):
+    for large kernels it belongs in short fine-tuning. TensorFlow's XLA is slow at it, so it is left
+    out of `compiled` and should be kept out of `jit_compile=True`.
+
+    Args:
+        strength: float >= 0, or a schedule (only inside `Proximal`).
+    Shapes: w: rank 2 or more. value: (), float32. prox: as w, same dtype. stationarity: ().
+    Raises: ValueError if strength is negative or not finite; at the first use if the rank is 1.
+    Reference: Cai, Candes & Shen, SIAM J. Optim. 2010.
+
+    Example:
+        >>> penalty = NuclearNorm(0.5)
+        >>> w = keras.ops.array([[0.0, 3.0], [0.25, 0.0]])
+        >>> round(float(penalty(w)), 4)
+        1.625
+        >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).round(4).tolist()
+        [[0.0, 2.5], [0.0, 0.0]]
+    """
+
+    compilable = False
+
+    def max_strength(self, gradient: Any) -> float:
+        gradient = float_tensor(gradient)
+        self.check_shape(tuple(gradient.shape))
+        return float(thin_svd(as_matrix(gradient))[1][0])
+
+    def stationarity(self, w: Any, gradient: Any) -> Any:
+        w, gradient = float_tensor(w), float_tensor(gradient)
+        self.check_shape(tuple(w.shape))
+        strength = self._constant_strength("in stationarity")
+        left, right = _spaces(as_matrix(w))
+        total = as_matrix(gradient) + strength * ops.matmul(left, right)
+        free = total - ops.matmul(left, ops.matmul(ops.transpose(left), total))
+        free = free - ops.matmul(ops.matmul(free, ops.transpose(right)), right)
+        excess = ops.maximum(thin_svd(free)[1] - strength, 0.0)
+        squares = ops.sum(ops.square(total - free)) + ops.sum(ops.square(excess))
+        return ops.sqrt(squares)
+
+    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
+        check_matrix(shape, path)
+
+    def _omega(self, w: Any) -> Any:
+        matrix = as_matrix(w)
+        u, s, vt = thin_svd(ops.stop_gradient(matrix))
+        polar = ops.matmul(u * rank_mask(s, matrix.shape), vt)
+        # <U V^T, W> is the norm, and U V^T its gradient; that of the decomposition itself is
+        # infinite where singular values repeat.
+        return ops.sum(ops.stop_gradient(polar) * matrix)
+
+    def _omega_prox(self, w: Any, scale: Any) -> Any:
+        u, s, vt = thin_svd(as_matrix(w))
+        low = ops.matmul(u * soft_threshold(s, scale), vt)
+        moved = ops.where(ops.equal(scale, 0.0), w, ops.reshape(low, w.shape))
+        return keep_non_finite(w, moved)
+
+
+def _spaces(matrix: Any) -> tuple[Any, Any]:
+    # A thousand roundings: a prox leaves that much in singular values that it made zero.
+    u, s, vt = thin_svd(matrix)
+    mask = rank_mask(s, matrix.shape, slack=1000.0)
+    return u * mask, ops.expand_dims(mask, 1) * vt
