@@ -16,6 +16,13 @@ def penalty_classes(base=regularizers.Penalty):
 RADIAL = [{}, {"group_axis": -1, "size_scaling": False}]
 ARGUMENTS = {
     "ElasticNet": [*RADIAL, {"l1_ratio": 0, "group_axis": (0, -1)}],
+    "SparseGroupLasso": [{}, {"group_axis": (0, -1), "l1_ratio": 0.25, "size_scaling": False}],
+    "GroupLInf": [{}, {"group_axis": (0, -1), "size_scaling": True}, {"group_axis": None}],
+    "ExclusiveLasso": [{}, {"group_axis": 0}, {"group_axis": None}],
+    "SLOPE": [{}, {"sequence": "linear"}, {"q": 0.9}],
+    "HoyerSquare": [{}, {"group_axis": -1}],
+    "TotalVariation": [{}, {"axis": -1}],
+    "L2SP": [{}, {"reference": 0.0}],
 }
 
 CASES = [
@@ -23,3 +30,4 @@ CASES = [
     for cls in penalty_classes()
     for kwargs in ARGUMENTS.get(cls.__name__, RADIAL)
 ]
+PROXIMABLE = [case for case in CASES if case.values[0].proximable]

@@ -1,10 +1,31 @@
 """Penalties: for a layer's `kernel_regularizer`, or for `keras_reg.optimizers.Proximal`."""
 
 from keras_reg.regularizers.elastic_net import ElasticNet
+from keras_reg.regularizers.exclusive_lasso import ExclusiveLasso
 from keras_reg.regularizers.group_lasso import GroupLasso
+from keras_reg.regularizers.group_linf import GroupLInf
+from keras_reg.regularizers.hoyer_square import HoyerSquare
 from keras_reg.regularizers.l1 import L1
 from keras_reg.regularizers.l2 import L2
+from keras_reg.regularizers.l2_sp import L2SP
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.radial import RadialPenalty
+from keras_reg.regularizers.slope import SLOPE
+from keras_reg.regularizers.sparse_group_lasso import SparseGroupLasso
+from keras_reg.regularizers.total_variation import TotalVariation
 
-__all__ = ["L1", "L2", "ElasticNet", "GroupLasso", "Penalty", "RadialPenalty"]
+__all__ = [
+    "L1",
+    "L2",
+    "L2SP",
+    "SLOPE",
+    "ElasticNet",
+    "ExclusiveLasso",
+    "GroupLInf",
+    "GroupLasso",
+    "HoyerSquare",
+    "Penalty",
+    "RadialPenalty",
+    "SparseGroupLasso",
+    "TotalVariation",
+]
