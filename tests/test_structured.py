@@ -292,7 +292,7 @@ def test_hoyer_square_stationarity_by_differences(group_axis):
         slope[at] = (oracles.value(penalty, w + e) - oracles.value(penalty, w - e)) / (2 * h)
     residual = numpy(penalty.stationarity(w.astype("float32"), -slope.astype("float32")))
     np.testing.assert_allclose(residual, 0 * residual, atol=1e-4)
-    assert np.all(numpy(penalty.stationarity(w.astype("float32"), 9 - slope)) > 0.1)
+    assert np.all(numpy(penalty.stationarity(w.astype("float32"), np.float32(9 - slope))) > 0.1)
     assert np.all(numpy(penalty.stationarity(0 * w, slope)) == 0)
 
 

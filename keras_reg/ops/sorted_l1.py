@@ -27,7 +27,7 @@ def bh_weights(n: int, q: float) -> Any:
     Example:
         >>> import keras
         >>> keras.ops.convert_to_numpy(bh_weights(3, 0.1)).round(3).tolist()
-        [1.0, 0.861, 0.773]
+        [1.0, 0.862, 0.773]
     """
     tail = ops.arange(1, n + 1, dtype="float32") * (q / (2 * n))
     quantiles = _upper_quantile(tail)

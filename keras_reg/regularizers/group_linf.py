@@ -44,7 +44,7 @@ class GroupLInf(Penalty):
 
     Example:
         >>> penalty = GroupLInf(1.0)
-        >>> w = keras.ops.array([[3.0, 0.2], [1.0, -0.5]])
+        >>> w = keras.ops.array([[3.0, 0.25], [1.0, 0.5]])
         >>> float(penalty(w))
         3.5
         >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).tolist()
