@@ -25,6 +25,13 @@ ARGUMENTS = {
     # Power iteration and random probes are estimates: test_matrix.py has them.
     "SpectralNorm": [{"exact": True}],
     "Orthogonal": [{"exact": True}, {"kind": "double_soft", "exact": True}],
+    "SparseGroupLasso": [{}, {"group_axis": (0, -1), "l1_ratio": 0.25, "size_scaling": False}],
+    "GroupLInf": [{}, {"group_axis": (0, -1), "size_scaling": True}, {"group_axis": None}],
+    "ExclusiveLasso": [{}, {"group_axis": 0}, {"group_axis": None}],
+    "SLOPE": [{}, {"sequence": "linear"}, {"q": 0.9}],
+    "HoyerSquare": [{}, {"group_axis": -1}],
+    "TotalVariation": [{}, {"axis": -1}],
+    "L2SP": [{}, {"reference": 0.0}],
 }
 
 # Their zero may be stationary and yet not the lowest point.

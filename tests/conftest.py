@@ -7,7 +7,7 @@ import keras
 import pytest
 
 # Every run draws the same examples, and the first call of an op compiles it, which takes its time.
-hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=20)
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=12)
 hypothesis.settings.load_profile("repeatable")
 
 if keras.backend.backend() == "tensorflow":

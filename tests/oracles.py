@@ -1,6 +1,7 @@
 """What each penalty is worth, in float64 NumPy, written from its definition."""
 
 import math
+import statistics
 
 import numpy as np
 
@@ -25,11 +26,10 @@ def groups(w, group_axis):
 def value(penalty, w):
     """strength * Omega(w) of a penalty of this package, by its class's name."""
     config = penalty.get_config()
-    if type(penalty).__name__ in MATRIX:
-        w = np.asarray(w, "float64")
-        matrix = w.reshape(-1, w.shape[-1])
-        return config["strength"] * MATRIX[type(penalty).__name__](matrix, config)
-    phi = PHI[type(penalty).__name__]
+    name = type(penalty).__name__
+    if name in OMEGA:
+        return config["strength"] * OMEGA[name](np.asarray(w, "float64"), config)
+    phi = PHI[name]
     every_group = groups(w, config["group_axis"])
     weights = np.ravel(config.get("weights", np.ones(len(every_group))))
     total = 0.0
@@ -67,8 +67,13 @@ PHI = {
 }
 
 
-def orthogonality(matrix, config):
+def as_matrix(w):
+    return w.reshape(-1, w.shape[-1])
+
+
+def orthogonality(w, config):
     """f(W^T W - I) of Bansal et al., W with at least as many rows as columns."""
+    matrix = as_matrix(w)
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     small, large = (gram - np.eye(len(gram)) for gram in (tall.T @ tall, tall @ tall.T))
     return {
@@ -79,8 +84,50 @@ def orthogonality(matrix, config):
     }[config["kind"]]()
 
 
-MATRIX = {
-    "NuclearNorm": lambda matrix, config: np.linalg.norm(matrix, "nuc"),
-    "SpectralNorm": lambda matrix, config: np.linalg.norm(matrix, 2),
+def sparse_group_lasso(w, config):
+    total = config["l1_ratio"] * np.sum(np.abs(w))
+    for group in groups(w, config["group_axis"]):
+        weight = math.sqrt(group.size) if config["size_scaling"] else 1.0
+        total += (1 - config["l1_ratio"]) * weight * np.linalg.norm(group)
+    return total
+
+
+def group_linf(w, config):
+    weighed = [
+        (group.size if config["size_scaling"] else 1) * np.max(np.abs(group))
+        for group in groups(w, config["group_axis"])
+    ]
+    return sum(weighed)
+
+
+def slope(w, config):
+    n = w.size
+    if config["sequence"] == "linear":
+        charges = [(n - i) / n for i in range(n)]
+    else:
+        normal, q = statistics.NormalDist(), config["q"]
+        quantiles = [normal.inv_cdf(1 - i * q / (2 * n)) for i in range(1, n + 1)]
+        charges = [quantile / quantiles[0] for quantile in quantiles]
+    return np.dot(charges, np.sort(np.abs(w).ravel())[::-1])
+
+
+def hoyer_square(w, config):
+    norms = np.array([np.linalg.norm(group) for group in groups(w, config["group_axis"])])
+    return np.sum(norms) ** 2 / np.sum(norms**2) if np.any(norms) else 0.0
+
+
+# Penalties that are not a sum of one function of each group's norm: Omega itself.
+OMEGA = {
+    "NuclearNorm": lambda w, config: np.linalg.norm(as_matrix(w), "nuc"),
+    "SpectralNorm": lambda w, config: np.linalg.norm(as_matrix(w), 2),
     "Orthogonal": orthogonality,
+    "SparseGroupLasso": sparse_group_lasso,
+    "GroupLInf": group_linf,
+    "ExclusiveLasso": lambda w, config: sum(
+        np.sum(np.abs(group)) ** 2 for group in groups(w, config["group_axis"])
+    ),
+    "SLOPE": slope,
+    "HoyerSquare": hoyer_square,
+    "TotalVariation": lambda w, config: np.sum(np.abs(np.diff(w, axis=config["axis"]))),
+    "L2SP": lambda w, config: np.sum((w - (config["reference"] or 0.0)) ** 2),
 }

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import oracles
 import pytest
-from catalogue import CASES, NONCONVEX, PROX_CASES, STEEP, penalty_classes
+from catalogue import CASES, NONCONVEX, PROX_CASES, STEEP
 from gradients import value_and_gradient
 from hypothesis import given
 from keras import ops
@@ -17,14 +17,24 @@ from keras import ops
 from keras_reg import regularizers, schedules
 from keras_reg.ops.backend import compiled
 
+# No strength makes these stop at zero.
+NEVER_ZERO = {
+    regularizers.L2,
+    regularizers.L2SP,
+    regularizers.ExclusiveLasso,
+    regularizers.TotalVariation,
+}
 SHAPES = [(5, 1), (3, 4), (1, 1), (2, 2, 3, 2)]
 
 
 every_penalty = pytest.mark.parametrize(("cls", "kwargs"), CASES)
 every_proximable = pytest.mark.parametrize(("cls", "kwargs"), PROX_CASES)
 every_radial = pytest.mark.parametrize(
-    ("cls", "kwargs"),
-    [case for case in CASES if issubclass(case.values[0], regularizers.RadialPenalty)],
+    ("cls", "kwargs"), [c for c in CASES if issubclass(c.values[0], regularizers.RadialPenalty)]
+)
+# Those of matrices have a test of extreme weights of their own.
+not_of_matrices = pytest.mark.parametrize(
+    ("cls", "kwargs"), [c for c in PROX_CASES if c.values[0].compilable]
 )
 
 
@@ -114,10 +124,11 @@ def test_gradient_is_finite_and_matches_differences(cls, kwargs, w, seed):
     np.testing.assert_array_equal(value_and_gradient(penalty, 0 * w)[1], 0 * w)
     random = np.random.default_rng(seed)
     away = w + np.sign(random.standard_normal(w.shape)) * (np.abs(w) < 0.05)
-    # Matrix norms have kinks where singular values repeat or are zero, as those of (1, 1; 1, 1).
+    # Apart from each other too: equal weights are a kink of those that sort or compare them, and
+    # matrix norms have kinks where singular values repeat or are zero, as those of (1, 1; 1, 1).
     away = away * (1.0 + 0.3 * random.random(w.shape))
     direction = random.standard_normal(w.shape)
-    h = 1e-6
+    h = 1e-8
     ahead, behind = (oracles.value(penalty, away + sign * h * direction) for sign in (1, -1))
     _, gradient = value_and_gradient(penalty, away.astype("float32"))
     expected = (ahead - behind) / (2 * h)
@@ -130,7 +141,7 @@ def test_max_strength_zeroes_and_a_little_less_does_not(cls, kwargs, w, seed):
     gradient = w + 0.1 * np.random.default_rng(seed).standard_normal(w.shape).astype("float32")
     highest = cls(**kwargs).max_strength(gradient)
     if math.isinf(highest):
-        assert cls is regularizers.L2 or kwargs.get("l1_ratio") == 0
+        assert cls in NEVER_ZERO or kwargs.get("l1_ratio") == 0
         return
     if cls.__name__ in STEEP:
         assert highest == 0.0
@@ -198,7 +209,7 @@ def test_compiled_equals_eager(cls, kwargs, w, step):
     np.testing.assert_allclose(numpy(fast), numpy(penalty.prox(w, step)), rtol=1e-5, atol=atol)
 
 
-@every_penalty
+@every_proximable
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_dtype_is_kept(cls, kwargs, dtype):
     if dtype == "float64" and keras.backend.backend() == "jax":
@@ -207,8 +218,6 @@ def test_dtype_is_kept(cls, kwargs, dtype):
     w = ops.cast(plain, dtype)
     penalty = penalty_like(cls, 0.3, *kwargs.items())
     np.testing.assert_allclose(numpy(penalty.value(w)), oracles.value(penalty, plain), rtol=1e-3)
-    if not penalty.proximable:
-        return
     shrunk = penalty.prox(w, step=0.5)
     assert shrunk.dtype == w.dtype
     exact = numpy(penalty.prox(plain, step=0.5))
@@ -232,85 +241,10 @@ def test_non_finite_weights_stay_visible(cls, kwargs, bad):
     assert not np.isfinite(numpy(cls(0.1, **kwargs).prox(w, 0.1))[0, 1])
 
 
-@every_radial
+@not_of_matrices
 def test_tiny_and_huge_weights(cls, kwargs):
     w = np.array([[1e-25, 1e15], [-1e-25, 1e15]], "float32")
     shrunk = numpy(cls(0.1, **kwargs).prox(w, 0.1))
     assert np.all(np.isfinite(shrunk))
-    assert np.all(np.abs(shrunk) <= np.abs(w))
-
-
-@pytest.mark.parametrize("cls", penalty_classes())
-@pytest.mark.parametrize("strength", [-0.1, np.nan, np.inf, "strong", None, True])
-def test_bad_strength_is_refused(cls, strength):
-    with pytest.raises(ValueError, match="strength"):
-        cls(strength)
-
-
-@pytest.mark.parametrize("cls", penalty_classes())
-def test_strength_cannot_change(cls):
-    with pytest.raises(AttributeError):
-        cls(0.1).strength = 0.2
-
-
-@pytest.mark.parametrize("cls", penalty_classes())
-def test_representation_names_the_arguments(cls):
-    assert repr(cls(0.25)).startswith(f"{cls.__name__}(strength=0.25")
-
-
-@pytest.mark.parametrize("cls", penalty_classes())
-def test_integer_weights_are_refused(cls):
-    with pytest.raises(ValueError, match="float dtype"):
-        cls(0.1).value(np.ones((2, 2), "int32"))
-
-
-@pytest.mark.parametrize("group_axis", [1.5, "in", (), True, (0, "x")])
-def test_bad_group_axis_is_refused(group_axis):
-    with pytest.raises(ValueError, match="group_axis"):
-        regularizers.GroupLasso(0.1, group_axis=group_axis)
-
-
-@pytest.mark.parametrize("group_axis", [2, -3, (0, -2)])
-def test_group_axis_out_of_range_names_the_variable(group_axis):
-    dense = keras.layers.Dense(3, name="hidden")
-    dense.build((None, 4))
-    with pytest.raises(ValueError, match=r"hidden/kernel of shape \(4, 3\)"):
-        regularizers.GroupLasso(0.1, group_axis=group_axis)(dense.kernel)
-
-
-def test_bad_l1_ratio_is_refused():
-    with pytest.raises(ValueError, match="l1_ratio"):
-        regularizers.ElasticNet(0.1, l1_ratio=1.5)
-
-
-@pytest.mark.parametrize("cls", penalty_classes())
-def test_usable_by_class_and_by_instance(cls):
-    for given_as in (cls, cls()):
-        dense = keras.layers.Dense(3, kernel_regularizer=given_as)
-        dense.build((None, 4))
-        if not cls.differentiable:
-            with pytest.raises(ValueError, match="useful gradient"):
-                _ = dense.losses
-            continue
-        assert len(dense.losses) == 1
-        expected = numpy(cls()(dense.get_weights()[0]))
-        np.testing.assert_allclose(numpy(dense.losses[0]), expected, rtol=1e-5)
-
-
-def test_keras_regularizers_agree():
-    w = np.random.default_rng(0).standard_normal((6, 5)).astype("float32")
-    for ours, theirs in [
-        (regularizers.L1(0.1), keras.regularizers.L1(0.1)),
-        (regularizers.L2(0.1), keras.regularizers.L2(0.1)),
-        (regularizers.ElasticNet(0.4, l1_ratio=0.25), keras.regularizers.L1L2(0.1, 0.3)),
-    ]:
-        tensor = ops.convert_to_tensor(w)
-        np.testing.assert_allclose(numpy(ours(w)), numpy(theirs(tensor)), rtol=1e-5)
-
-
-def test_schedule_in_a_layer_is_refused():
-    penalty = regularizers.L1(schedules.Linear(0.0, 0.1, steps=10))
-    dense = keras.layers.Dense(3, kernel_regularizer=penalty)
-    dense.build((None, 4))
-    with pytest.raises(ValueError, match=r"Expected a float `strength` outside of Proximal"):
-        _ = dense.losses
+    if cls is not regularizers.TotalVariation:  # It moves weights towards their neighbours.
+        assert np.all(np.abs(shrunk) <= np.abs(w))

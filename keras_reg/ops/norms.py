@@ -82,6 +82,7 @@ def safe_norm(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool 
     Shapes: result: as `keras.ops.sum` gives. Dtype: as `x`.
 
     Example:
+        >>> import keras
         >>> float(safe_norm(keras.ops.array([3.0, 4.0])))
         5.0
     """
@@ -101,6 +102,7 @@ def group_norms(w: Any, group_axis: GroupAxis = -1, keepdims: bool = False) -> A
     Raises: ValueError if an axis is out of range.
 
     Example:
+        >>> import keras
         >>> w = keras.ops.array([[3.0, 0.0], [4.0, 0.0]])
         >>> keras.ops.convert_to_numpy(group_norms(w, -1)).tolist()
         [5.0, 0.0]

@@ -2,10 +2,14 @@
 
 from keras_reg.regularizers.capped_l1 import CappedL1
 from keras_reg.regularizers.elastic_net import ElasticNet
+from keras_reg.regularizers.exclusive_lasso import ExclusiveLasso
 from keras_reg.regularizers.group_lasso import GroupLasso
+from keras_reg.regularizers.group_linf import GroupLInf
+from keras_reg.regularizers.hoyer_square import HoyerSquare
 from keras_reg.regularizers.l0 import L0
 from keras_reg.regularizers.l1 import L1
 from keras_reg.regularizers.l2 import L2
+from keras_reg.regularizers.l2_sp import L2SP
 from keras_reg.regularizers.log_sum import LogSum
 from keras_reg.regularizers.lq import Lq
 from keras_reg.regularizers.mcp import MCP
@@ -14,22 +18,32 @@ from keras_reg.regularizers.orthogonal import Orthogonal
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.radial import RadialPenalty
 from keras_reg.regularizers.scad import SCAD
+from keras_reg.regularizers.slope import SLOPE
+from keras_reg.regularizers.sparse_group_lasso import SparseGroupLasso
 from keras_reg.regularizers.spectral_norm import SpectralNorm
+from keras_reg.regularizers.total_variation import TotalVariation
 
 __all__ = [
     "L0",
     "L1",
     "L2",
+    "L2SP",
     "MCP",
     "SCAD",
+    "SLOPE",
     "CappedL1",
     "ElasticNet",
+    "ExclusiveLasso",
+    "GroupLInf",
     "GroupLasso",
+    "HoyerSquare",
     "LogSum",
     "Lq",
     "NuclearNorm",
     "Orthogonal",
     "Penalty",
     "RadialPenalty",
+    "SparseGroupLasso",
     "SpectralNorm",
+    "TotalVariation",
 ]

@@ -127,7 +127,7 @@ def sparsity(model: keras.Model) -> SparsityTable:
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-        >>> model.layers[0].kernel.assign([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0]])
+        >>> _ = model.layers[0].kernel.assign([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0]])
         >>> table = sparsity(model)
         >>> table.zeros, table.size, table.rows[0].zero_inputs, table.rows[0].zero_outputs
         (4, 6, 1, 0)

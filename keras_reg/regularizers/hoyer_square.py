@@ -1,0 +1,78 @@
+"""HoyerSquare: sparsity whatever the scale."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_reg import schedules
+from keras_reg.ops.norms import TINY, GroupAxis, check_group_axis, group_norms, reduced_axes
+from keras_reg.regularizers.penalty import Penalty, float_tensor
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class HoyerSquare(Penalty):
+    """Squared ratio of the L1 and the L2 norm: it counts the weights that matter.
+
+    value:  strength * sum(|w|)**2 / sum(w**2), from 1 (one non-zero) to n (all equal), times
+        strength; 0 for a zero weight. With groups, of the group norms.
+    prox:   none; a layer's `kernel_regularizer` is its place
+
+    Pushes small weights towards zero and lets large ones grow, with no shrinkage as a whole: the
+    value is the same for w and 2 * w. No weight becomes exactly zero; cut them after training.
+
+    Args:
+        strength: float >= 0.
+        group_axis: int, tuple of ints or None. Axes that index the groups; None: single weights.
+    Shapes: w: any rank. value: (), float32. `max_strength` is 0: the value jumps at zero, so that
+        zero is a local minimum at every strength.
+    Raises: ValueError if strength is negative or not finite; in `prox`; at the first use if
+        `group_axis` is out of the variable's range.
+    Reference: Yang, Wen & Li, "DeepHoyer", ICLR 2020.
+
+    Example:
+        >>> penalty = HoyerSquare(1.0)
+        >>> float(penalty(keras.ops.array([2.0, -2.0, 0.0]))), float(penalty([0.5, 0.0, 0.0]))
+        (2.0, 1.0)
+    """
+
+    proximable = False
+
+    def __init__(self, strength: schedules.Value = 0.01, group_axis: GroupAxis = None):
+        super().__init__(strength)
+        self.group_axis = check_group_axis(group_axis)
+
+    def max_strength(self, gradient: Any) -> float:
+        self.check_shape(tuple(float_tensor(gradient).shape))
+        return 0.0
+
+    def stationarity(self, w: Any, gradient: Any) -> Any:
+        w, gradient = float_tensor(w), float_tensor(gradient)
+        self.check_shape(tuple(w.shape))
+        norms = group_norms(w, self.group_axis, keepdims=True)
+        total, square = ops.sum(norms), ops.maximum(ops.sum(ops.square(norms)), TINY)
+        steepest = 2.0 * self._constant_strength("in stationarity") * total / square
+        slope = steepest * (1.0 - total * norms / square)
+        moving = group_norms(gradient + slope * w / ops.maximum(norms, TINY), self.group_axis)
+        resting = ops.maximum(group_norms(gradient, self.group_axis) - steepest, 0.0)
+        at_zero = ops.equal(group_norms(w, self.group_axis), 0.0)
+        distance = ops.where(at_zero, resting, moving)
+        return ops.where(ops.equal(total, 0.0), ops.zeros_like(distance), distance)
+
+    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
+        reduced_axes(shape, self.group_axis, path)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "group_axis": self.group_axis}
+
+    def _omega(self, w: Any) -> Any:
+        # The value does not depend on the scale; at scale 1 no square over- or underflows.
+        scale = ops.maximum(ops.max(ops.abs(ops.stop_gradient(w))), TINY)
+        norms = group_norms(w / scale, self.group_axis)
+        square = ops.sum(ops.square(norms))
+        is_zero = ops.equal(square, 0.0)
+        ratio = ops.square(ops.sum(norms)) / ops.where(is_zero, 1.0, square)
+        return ops.where(is_zero, 0.0, ratio)
+
+    def _omega_prox(self, w: Any, scale: Any) -> Any:
+        raise NotImplementedError("HoyerSquare has no proximal operator in closed form.")

@@ -1,0 +1,127 @@
+"""SparseGroupLasso: whole groups to zero, and single weights in those that stay."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_reg import schedules
+from keras_reg.ops.groups import group_rows
+from keras_reg.ops.norms import (
+    TINY,
+    GroupAxis,
+    check_group_axis,
+    group_norms,
+    group_size,
+    reduced_axes,
+)
+from keras_reg.ops.prox import shrink_norms, soft_threshold
+from keras_reg.regularizers.penalty import Penalty, float_tensor
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class SparseGroupLasso(Penalty):
+    """A mixture of L1 and the group lasso.
+
+    value:  strength * (l1_ratio * sum |w| + (1 - l1_ratio) * sum_g sqrt(n_g) * ||w_g||_2)
+    prox:   that of L1, then that of GroupLasso on the result
+
+    Removes units, filters, inputs or channels as a whole and, in those that stay, the weights they
+    do not need. `l1_ratio=1` is `L1` and `l1_ratio=0` is `GroupLasso`.
+
+    Args:
+        strength: float >= 0, or a schedule (only inside `Proximal`).
+        group_axis: int, tuple of ints or None. Axes that index the groups.
+        l1_ratio: float from 0 to 1. Share of L1.
+        size_scaling: bool. Multiply each norm by sqrt(n_g), the square root of the group's size.
+    Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
+    Raises: ValueError if strength is negative or not finite, or l1_ratio is outside [0, 1]; at the
+        first use if `group_axis` is out of the variable's range.
+    Reference: Simon, Friedman, Hastie & Tibshirani, Journal of Computational and Graphical
+        Statistics 2013.
+
+    Example:
+        >>> penalty = SparseGroupLasso(1.0, l1_ratio=0.5, size_scaling=False)
+        >>> w = keras.ops.array([[3.5, 0.4], [-4.5, 0.5]])
+        >>> round(float(penalty(w)), 3)
+        7.621
+        >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).round(2).tolist()
+        [[2.7, 0.0], [-3.6, 0.0]]
+    """
+
+    def __init__(
+        self,
+        strength: schedules.Value = 0.01,
+        group_axis: GroupAxis = -1,
+        l1_ratio: float = 0.5,
+        size_scaling: bool = True,
+    ):
+        super().__init__(strength)
+        self.group_axis = check_group_axis(group_axis)
+        self.l1_ratio = schedules.check_number(l1_ratio, "l1_ratio", at_least=0, at_most=1)
+        self.size_scaling = size_scaling
+
+    def max_strength(self, gradient: Any) -> float:
+        gradient = float_tensor(gradient)
+        self.check_shape(tuple(gradient.shape))
+        rows = ops.convert_to_numpy(group_rows(ops.cast(gradient, "float32"), self.group_axis))
+        return _dual_norm(rows, self.l1_ratio, (1 - self.l1_ratio) * self._group_weight(gradient))
+
+    def stationarity(self, w: Any, gradient: Any) -> Any:
+        w, gradient = float_tensor(w), float_tensor(gradient)
+        self.check_shape(tuple(w.shape))
+        strength = self._constant_strength("in stationarity")
+        single = strength * self.l1_ratio
+        whole = strength * (1 - self.l1_ratio) * self._group_weight(w)
+        norms = group_norms(w, self.group_axis, keepdims=True)
+        slope = gradient + whole * w / ops.maximum(norms, TINY)
+        at_zero = ops.equal(w, 0.0)
+        left = ops.where(at_zero, soft_threshold(gradient, single), slope + single * ops.sign(w))
+        distance = group_norms(left, self.group_axis)
+        is_out = ops.equal(group_norms(w, self.group_axis), 0.0)
+        return ops.where(is_out, ops.maximum(distance - whole, 0.0), distance)
+
+    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
+        reduced_axes(shape, self.group_axis, path)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "group_axis": self.group_axis,
+            "l1_ratio": self.l1_ratio,
+            "size_scaling": self.size_scaling,
+        }
+
+    def _omega(self, w: Any) -> Any:
+        single = self.l1_ratio * ops.sum(w * ops.sign(w))
+        whole = (1 - self.l1_ratio) * self._group_weight(w)
+        return single + whole * ops.sum(group_norms(w, self.group_axis))
+
+    def _omega_prox(self, w: Any, scale: Any) -> Any:
+        whole = scale * ((1 - self.l1_ratio) * self._group_weight(w))
+        single = soft_threshold(w, scale * self.l1_ratio)
+        return shrink_norms(single, self.group_axis, lambda norms: soft_threshold(norms, whole))
+
+    def _group_weight(self, w: Any) -> float:
+        return math.sqrt(group_size(tuple(w.shape), self.group_axis)) if self.size_scaling else 1.0
+
+
+def _dual_norm(rows: np.ndarray, single: float, whole: float) -> float:
+    """The largest t over the rows that solves ||soft_threshold(row, t * single)||_2 = t * whole.
+
+    The entries that pass the threshold are the largest few; once their number is known, t solves
+    a quadratic equation. float64, as sums of squares cancel.
+    """
+    size = -np.sort(-np.abs(rows.astype("float64")), axis=1)
+    counts = np.arange(1, size.shape[1] + 1)
+    totals, squares = np.cumsum(size, axis=1), np.cumsum(size**2, axis=1)
+    left = squares - 2 * size * totals + counts * size**2
+    passing = np.maximum(np.sum(single**2 * left < (whole * size) ** 2, axis=1), 1)
+    total, square = (
+        np.take_along_axis(x, passing[:, None] - 1, 1)[:, 0] for x in (totals, squares)
+    )
+    inside = (single * total) ** 2 - (passing * single**2 - whole**2) * square
+    below = single * total + np.sqrt(np.maximum(inside, 0.0))
+    return float(np.max(np.divide(square, below, out=np.zeros_like(square), where=below > 0)))
