@@ -41,8 +41,8 @@ class Linear(LearningRateSchedule):
         super().__init__()
         self.initial = check_number(initial, "initial")
         self.final = check_number(final, "final")
-        self.steps = _check_count(steps, "steps", at_least=1)
-        self.delay = _check_count(delay, "delay", at_least=0)
+        self.steps = check_count(steps, "steps", at_least=1)
+        self.delay = check_count(delay, "delay", at_least=0)
 
     def __call__(self, step: Any) -> Any:
         elapsed = ops.cast(step, "float32") - self.delay
@@ -77,6 +77,21 @@ def check_number(
         wanted = " and ".join(["a finite number", *bounds])
         raise ValueError(f"Expected `{name}` to be {wanted}. Received: {name}={value!r}")
     return plain
+
+
+def check_count(value: Any, name: str, at_least: int) -> int:
+    """Returns a whole number in a range as an int.
+
+    Raises: ValueError that names the argument if it is anything else.
+
+    Example:
+        >>> check_count(10, "steps", at_least=1)
+        10
+    """
+    count = check_number(value, name, at_least=at_least)
+    if int(count) != count:
+        raise ValueError(f"Expected `{name}` to be a whole number. Received: {name}={value!r}")
+    return int(count)
 
 
 def check_value(
@@ -119,10 +134,3 @@ def serialize(value: Value) -> Any:
     """
     is_schedule = isinstance(value, LearningRateSchedule)
     return keras.saving.serialize_keras_object(value) if is_schedule else value
-
-
-def _check_count(value: Any, name: str, at_least: int) -> int:
-    count = check_number(value, name, at_least=at_least)
-    if int(count) != count:
-        raise ValueError(f"Expected `{name}` to be a whole number. Received: {name}={value!r}")
-    return int(count)

@@ -78,8 +78,9 @@ class L2SP(Penalty):
         return {**super().get_config(), "reference": self.reference}
 
     def __repr__(self) -> str:
-        is_array = self._reference is not None and self._reference.ndim > 0
-        shown = f"<shape {self._reference.shape}>" if is_array else repr(self.reference)
+        shown = repr(self.reference)
+        if self._reference is not None and self._reference.ndim > 0:
+            shown = f"<shape {self._reference.shape}>"
         return f"L2SP(strength={super().get_config()['strength']!r}, reference={shown})"
 
     def _omega(self, w: Any) -> Any:

@@ -57,9 +57,7 @@ class SpectralNorm(Penalty):
     def __init__(self, strength: schedules.Value = 0.01, exact: bool = False, iterations: int = 10):
         super().__init__(strength)
         self.exact = exact
-        self.iterations = schedules.check_number(iterations, "iterations", at_least=1)
-        if not isinstance(self.iterations, int):
-            raise ValueError(f"Expected `iterations` to be an int. Received: {iterations!r}")
+        self.iterations = schedules.check_count(iterations, "iterations", at_least=1)
 
     def max_strength(self, gradient: Any) -> float:
         gradient = float_tensor(gradient)
