@@ -70,7 +70,7 @@ def regularize(model: keras.Model, rules: Rules) -> list[Attached]:
             "which has no weights yet"
         )
     _check_rules(rules)
-    named = [] if rules is None else _named(model, rules)
+    named: list[tuple[Any, Any]] = [] if rules is None else _named(model, rules)
     for variable, penalty in named:
         _check_penalty(penalty, variable)
     _check_optimizer(model, [variable for variable, _ in named])
@@ -82,7 +82,7 @@ def regularize(model: keras.Model, rules: Rules) -> list[Attached]:
     for variable, penalty in changes:
         variable.regularizer = penalty
         for slot in slots[id(variable)]:
-            setattr(*slot, penalty)
+            setattr(slot.layer, slot.attribute, penalty)
     _forget_traces(model)
     return rows
 

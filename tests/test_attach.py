@@ -1,5 +1,6 @@
 """regularize(model, rules): at once, once, and for good."""
 
+import random
 import warnings
 
 import keras
@@ -76,7 +77,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def value(model):
-    return float(sum(float(loss) for loss in model.losses))
+    return sum(float(keras.ops.convert_to_numpy(loss)) for loss in model.losses)
 
 
 def definition(penalty, model):
@@ -97,9 +98,9 @@ def saved(model, folder):
 
 
 def data(count=16):
-    random = np.random.default_rng(0)
-    x = random.standard_normal((count, 3)).astype("float32")
-    return x, random.standard_normal((count, 2)).astype("float32")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((count, 3)).astype("float32")
+    return x, rng.standard_normal((count, 2)).astype("float32")
 
 
 def fit(model, epochs=1):
@@ -279,6 +280,25 @@ def test_lora_penalizes_the_factors():
     assert len(later.losses) == 3
 
 
+def test_lora_in_attention():
+    model = attention()
+    model.layers[-1].query_dense.enable_lora(2)
+    assert len(kr.regularize(model, L1(0.1))) == len(model.losses) == 5
+    assert len(keras.models.clone_model(model).losses) == 4  # Keras does not keep this LoRA.
+
+
+def test_random_numbers_go_on_as_before():
+    def draw(rules):
+        keras.utils.set_random_seed(3)
+        model = attention(dropout=0.5)
+        if rules is not None:
+            kr.regularize(model, rules)
+        return keras.ops.convert_to_numpy(keras.random.normal((3,))), random.random()
+
+    for mine, plain in zip(draw(L1(0.1)), draw(None), strict=True):
+        np.testing.assert_array_equal(mine, plain)
+
+
 def test_quantized_kernels_are_left_out():
     model = dense_model()
     model.layers[0].quantize("int8")
@@ -293,7 +313,7 @@ def test_half_precision(policy, tmp_path):
     [loss] = model.losses
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
     kernel = keras.ops.convert_to_numpy(keras.ops.cast(model.layers[0].kernel, "float32"))
-    np.testing.assert_allclose(float(loss), oracles.value(GroupLasso(0.1), kernel), rtol=1e-3)
+    np.testing.assert_allclose(value(model), oracles.value(GroupLasso(0.1), kernel), rtol=1e-3)
     model.compile(keras.optimizers.SGD(0.01), "mse")
     assert np.all(np.isfinite(fit(model).astype("float32")))
     assert np.isfinite(model.evaluate(*data(), verbose=0))

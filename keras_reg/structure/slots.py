@@ -1,5 +1,6 @@
 """Where a layer's config keeps the regularizer of each variable."""
 
+import random
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -78,7 +79,7 @@ def _owned(layer: Any, above: tuple) -> Iterator[tuple[Any, tuple]]:
 
 def _attributes(name: str) -> list[str]:
     """Names that the regularizer of a weight of this name has in the layers of Keras."""
-    plain = re.sub(r"^lora_(.*)_[ab]$", r"\1", name)
+    plain = _plain(name)
     stems = [plain, plain.removesuffix("_kernel")]
     if plain == "kernel":
         stems.append("depthwise")
@@ -93,14 +94,14 @@ def _probe(model: Any, candidates: dict) -> tuple[set[Slot], dict[int, set[int]]
     before = {slot: getattr(*slot) for slot in probes}
     try:
         for slot, probe in probes.items():
-            setattr(*slot, probe)
+            setattr(slot.layer, slot.attribute, probe)
         _write(model)
         written = {slot for slot, probe in probes.items() if probe.written}
         outer = {id(s.layer): s.layer for s, owns in pairs if s in written and not owns}
         rebuilt = {key: _rebuilt(layer) for key, layer in outer.items()}
     finally:
         for slot, regularizer in before.items():
-            setattr(*slot, regularizer)
+            setattr(slot.layer, slot.attribute, regularizer)
     return written, rebuilt
 
 
@@ -118,9 +119,24 @@ def _rebuilt(layer: Any) -> set[int]:
     The config of a layer made of layers may hold a regularizer for some of them alone, which only
     a copy can tell.
     """
-    copy = type(layer).from_config(layer.get_config())
-    copy.build_from_config(layer.get_build_config() or {})
-    if len(copy.weights) != len(layer.weights):
-        return set()
-    pairs = zip(layer.weights, copy.weights, strict=True)
-    return {id(mine) for mine, its in pairs if isinstance(its.regularizer, _Probe)}
+    # Keras takes the seeds of initializers and dropout from Python's generator.
+    state = random.getstate()
+    try:
+        copy = type(layer).from_config(layer.get_config())
+        copy.build_from_config(layer.get_build_config() or {})
+    finally:
+        random.setstate(state)
+    held = {place for place, its in _places(copy) if isinstance(its.regularizer, _Probe)}
+    return {id(mine) for place, mine in _places(layer) if place in held}
+
+
+def _places(layer: Any) -> Iterator[tuple[tuple[int, str], Any]]:
+    """Each variable after the number of its layer and its name, which a copy has too."""
+    numbers = {id(inner): number for number, inner in enumerate(layer._flatten_layers())}
+    for variable, chain in _owned(layer, ()):
+        yield (numbers[id(chain[0])], _plain(variable.name)), variable
+
+
+def _plain(name: str) -> str:
+    """The name of the weight that a factor of LoRA belongs to: Keras gives it its regularizer."""
+    return re.sub(r"^lora_(.*)_[ab]$", r"\1", name)
