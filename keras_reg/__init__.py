@@ -1,6 +1,7 @@
 """Regularization for Keras 3: penalties, proximal training, scheduled dropout, reports."""
 
 from keras_reg import callbacks, layers, ops, optimizers, regularizers, report, schedules
+from keras_reg.attach import regularize
 from keras_reg.report import sparsity
 
 __version__ = "0.1.0"
@@ -10,6 +11,7 @@ __all__ = [
     "layers",
     "ops",
     "optimizers",
+    "regularize",
     "regularizers",
     "report",
     "schedules",

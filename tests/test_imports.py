@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "layers": {"ops", "schedules"},
     "report": {"ops", "structure", "regularizers"},
     "callbacks": {"report", "optimizers"},
+    "attach": {"optimizers", "regularizers", "structure"},
 }
 
 modules = [
