@@ -9,15 +9,19 @@ from keras_reg.regularizers.l2 import L2
 from keras_reg.regularizers.log_sum import LogSum
 from keras_reg.regularizers.lq import Lq
 from keras_reg.regularizers.mcp import MCP
+from keras_reg.regularizers.nm import NM
 from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.projection import Projection
 from keras_reg.regularizers.radial import RadialPenalty
 from keras_reg.regularizers.scad import SCAD
+from keras_reg.regularizers.top_k import TopK
 
 __all__ = [
     "L0",
     "L1",
     "L2",
     "MCP",
+    "NM",
     "SCAD",
     "CappedL1",
     "ElasticNet",
@@ -25,5 +29,7 @@ __all__ = [
     "LogSum",
     "Lq",
     "Penalty",
+    "Projection",
     "RadialPenalty",
+    "TopK",
 ]
