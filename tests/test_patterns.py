@@ -9,7 +9,7 @@ from catalogue import PROJECTIONS
 from keras import ops
 
 from keras_reg import regularizers, schedules
-from keras_reg.ops import largest
+from keras_reg.ops import largest, largest_of_last_axis
 from keras_reg.ops.backend import compiled
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import NM, TopK
@@ -122,6 +122,13 @@ def test_ranks_agree_with_a_stable_sort():
         expected = np.zeros(50, bool)
         expected[np.argsort(-w, kind="stable")[:count]] = True
         np.testing.assert_array_equal(numpy(largest(ops.convert_to_tensor(w), count)), expected)
+
+
+@pytest.mark.parametrize("rank", [largest, largest_of_last_axis])
+def test_nan_ranks_as_the_largest(rank):
+    x = ops.convert_to_tensor(np.array([[3, np.nan, 1, 2]], "float32"))
+    for count, expected in [(1, [0, 1, 0, 0]), (2, [1, 1, 0, 0]), (3, [1, 1, 0, 1])]:
+        np.testing.assert_array_equal(numpy(rank(x, count)), np.array([expected], bool))
 
 
 def test_one_compilation_serves_every_sparsity():
