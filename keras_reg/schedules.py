@@ -15,8 +15,36 @@ from keras.optimizers.schedules import LearningRateSchedule
 Value: TypeAlias = float | LearningRateSchedule
 
 
+class _Ramp(LearningRateSchedule):
+    """A way from one value to another, then constant. A subclass says how it goes."""
+
+    def __init__(self, initial: float, final: float, steps: int, delay: int):
+        super().__init__()
+        self.initial = check_number(initial, "initial")
+        self.final = check_number(final, "final")
+        self.steps = check_count(steps, "steps", at_least=1)
+        self.delay = check_count(delay, "delay", at_least=0)
+
+    def __call__(self, step: Any) -> Any:
+        elapsed = ops.cast(step, "float32") - self.delay
+        left = self._left(ops.clip(elapsed / self.steps, 0.0, 1.0))
+        return left * self.initial + (1.0 - left) * self.final
+
+    def get_config(self) -> dict:
+        return {
+            "initial": self.initial,
+            "final": self.final,
+            "steps": self.steps,
+            "delay": self.delay,
+        }
+
+    def _left(self, done: Any) -> Any:
+        """The share of `initial` at a fraction of the way: exactly 1 at 0 and 0 at 1."""
+        raise NotImplementedError
+
+
 @keras.saving.register_keras_serializable("keras_reg")
-class Linear(LearningRateSchedule):
+class Linear(_Ramp):
     """Straight line from one value to another, then constant.
 
     value:  initial + (final - initial) * clip((step - delay) / steps, 0, 1)
@@ -38,24 +66,49 @@ class Linear(LearningRateSchedule):
     """
 
     def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
-        super().__init__()
-        self.initial = check_number(initial, "initial")
-        self.final = check_number(final, "final")
-        self.steps = check_count(steps, "steps", at_least=1)
-        self.delay = check_count(delay, "delay", at_least=0)
+        super().__init__(initial, final, steps, delay)
 
-    def __call__(self, step: Any) -> Any:
-        elapsed = ops.cast(step, "float32") - self.delay
-        done = ops.clip(elapsed / self.steps, 0.0, 1.0)
-        return (1.0 - done) * self.initial + done * self.final
+    def _left(self, done: Any) -> Any:
+        return 1.0 - done
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class Polynomial(_Ramp):
+    """From one value to another, fast at first and slower towards the end, then constant.
+
+    value:  final + (initial - final) * (1 - clip((step - delay) / steps, 0, 1))**power
+
+    The usual ramp of a sparsity (`keras_reg.regularizers.TopK`): many weights go while there are
+    many that are not needed, few while few are left. Both ends are exact: `initial` up to step
+    `delay`, `final` from step `delay + steps` on.
+
+    Args:
+        initial: float. Value at the start.
+        final: float. Value at the end.
+        steps: int >= 1. Training steps (batches) from one to the other.
+        power: float > 0. 1 is a straight line; the larger, the faster the start.
+        delay: int >= 0. Training steps before it begins to move.
+    Shapes: step: (), any integer or float dtype. value: (), float32.
+    Raises: ValueError if an argument is out of range or not a finite number.
+    Reference: Zhu & Gupta, "To prune, or not to prune", 2017.
+
+    Example:
+        >>> ramp = Polynomial(0.0, 1.0, steps=100, delay=10)
+        >>> [float(ramp(step)) for step in (0, 10, 60, 110, 500)]
+        [0.0, 0.0, 0.875, 1.0, 1.0]
+    """
+
+    def __init__(self, initial: float, final: float, steps: int, power: float = 3, delay: int = 0):
+        super().__init__(initial, final, steps, delay)
+        self.power = check_number(power, "power")
+        if self.power <= 0:
+            raise ValueError(f"Expected `power` to be above 0. Received: power={power!r}")
+
+    def _left(self, done: Any) -> Any:
+        return ops.power(1.0 - done, float(self.power))
 
     def get_config(self) -> dict:
-        return {
-            "initial": self.initial,
-            "final": self.final,
-            "steps": self.steps,
-            "delay": self.delay,
-        }
+        return {**super().get_config(), "power": self.power}
 
 
 def check_number(
@@ -80,13 +133,13 @@ def check_number(
 
 
 def check_count(value: Any, name: str, at_least: int) -> int:
-    """Returns a whole number in a range as an int.
+    """Returns a whole number as an int.
 
     Raises: ValueError that names the argument if it is anything else.
 
     Example:
-        >>> check_count(10, "steps", at_least=1)
-        10
+        >>> check_count(3.0, "steps", at_least=1)
+        3
     """
     count = check_number(value, name, at_least=at_least)
     if int(count) != count:

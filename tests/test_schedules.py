@@ -6,15 +6,25 @@ import pytest
 from keras import ops
 
 from keras_reg.ops.backend import compiled
-from keras_reg.schedules import Linear, check_number, check_value, evaluate, serialize
+from keras_reg.schedules import (
+    Linear,
+    Polynomial,
+    check_number,
+    check_value,
+    evaluate,
+    serialize,
+)
 
 NO_NUMBERS = [np.nan, np.inf, -np.inf, "0.5", None, True, [0.5], 1j, np.ones(2)]
 
+RAMPS = [Linear, Polynomial]
 
+
+@pytest.mark.parametrize("cls", RAMPS)
 @pytest.mark.parametrize(("initial", "final"), [(0.1, 0.7), (1e-3, 0.0), (-1.0, 1 / 3), (2, 2)])
 @pytest.mark.parametrize("delay", [0, 7])
-def test_ends_are_exact(initial, final, delay):
-    ramp = Linear(initial, final, steps=13, delay=delay)
+def test_ends_are_exact(cls, initial, final, delay):
+    ramp = cls(initial, final, steps=13, delay=delay)
     assert {float(ramp(step)) for step in range(delay + 1)} == {float(np.float32(initial))}
     after = (delay + 13, delay + 14, 10**6, 2**31 - 1)
     assert {float(ramp(step)) for step in after} == {float(np.float32(final))}
@@ -24,6 +34,25 @@ def test_line_between_the_ends():
     ramp = Linear(0.5, -1.5, steps=8, delay=3)
     expected = np.interp(np.arange(15), [3, 11], [0.5, -1.5])
     np.testing.assert_allclose([float(ramp(step)) for step in range(15)], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.5, 1, 2, 3, 4.5])
+def test_polynomial_is_its_definition(power):
+    ramp = Polynomial(0.5, -1.5, steps=8, power=power, delay=3)
+    left = 1 - np.clip((np.arange(15) - 3) / 8, 0, 1)
+    seen = [float(ramp(step)) for step in range(15)]
+    np.testing.assert_allclose(seen, -1.5 + 2.0 * left**power, atol=1e-6)
+
+
+def test_polynomial_of_power_one_is_a_line():
+    line, ramp = Linear(0.2, 0.9, steps=7), Polynomial(0.2, 0.9, steps=7, power=1)
+    assert [float(line(step)) for step in range(9)] == [float(ramp(step)) for step in range(9)]
+
+
+@pytest.mark.parametrize("power", [0, -1, *NO_NUMBERS])
+def test_bad_power_is_refused(power):
+    with pytest.raises(ValueError, match="Expected `power` to be"):
+        Polynomial(0.0, 1.0, steps=10, power=power)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
@@ -46,12 +75,13 @@ def test_one_compilation_serves_every_step():
     assert [float(ramp(ops.convert_to_tensor(step))) for step in (0, 1, 4, 9)] == [0, 0.25, 1, 1]
 
 
+@pytest.mark.parametrize("cls", RAMPS)
 @pytest.mark.parametrize("name", ["initial", "final", "steps", "delay"])
-def test_what_is_no_number_is_refused(name):
+def test_what_is_no_number_is_refused(cls, name):
     for bad in NO_NUMBERS:
         arguments = {"initial": 0.0, "final": 1.0, "steps": 10, "delay": 0, name: bad}
         with pytest.raises(ValueError, match=f"Expected `{name}` to be a finite number"):
-            Linear(**arguments)
+            cls(**arguments)
 
 
 @pytest.mark.parametrize(("name", "bad"), [("steps", 0), ("steps", -3), ("delay", -1)])
@@ -74,6 +104,16 @@ def test_config_round_trip_is_equal():
     assert type(again) is Linear
     assert again.get_config() == {"initial": 0.1, "final": 0.25, "steps": 10, "delay": 3}
     assert {type(value) for value in again.get_config().values()} == {float, int}
+
+
+def test_polynomial_config_round_trip_is_equal():
+    ramp = Polynomial(0.1, 0.9, steps=10, power=2.5, delay=3)
+    config = keras.saving.serialize_keras_object(ramp)
+    assert config["registered_name"] == "keras_reg>Polynomial"
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is Polynomial
+    wanted = {"initial": 0.1, "final": 0.9, "steps": 10, "power": 2.5, "delay": 3}
+    assert again.get_config() == wanted
 
 
 def test_learning_rate_of_an_optimizer_in_a_fit():

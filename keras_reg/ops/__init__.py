@@ -5,6 +5,7 @@ from keras_reg.ops.counts import zero_counts
 from keras_reg.ops.norms import group_norms, group_size, safe_norm
 from keras_reg.ops.prox import capped_soft_threshold, shrink_norms, soft_threshold
 from keras_reg.ops.random import dropout, uniform
+from keras_reg.ops.ranks import largest, largest_of_last_axis
 
 __all__ = [
     "capped_soft_threshold",
@@ -12,6 +13,8 @@ __all__ = [
     "dropout",
     "group_norms",
     "group_size",
+    "largest",
+    "largest_of_last_axis",
     "safe_norm",
     "shrink_norms",
     "soft_threshold",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_reg import structure
+from keras_reg import schedules, structure
 from keras_reg.ops.backend import compiled, read, update
 from keras_reg.regularizers.penalty import Penalty
 
@@ -35,12 +35,14 @@ class Proximal(keras.optimizers.Optimizer):
             biases or normalization; or a dict from regular expressions to penalties. A pattern
             names a variable if it matches (`re.fullmatch`) the variable's path or its end after a
             slash: `"dense/kernel"` names `sequential/dense/kernel`.
+        every: int >= 1. The proximal step comes after every k-th update and is k times as long; no
+            time is spent on it in between, nor are weights kept at zero.
         name: str. The optimizer's name.
     Raises:
         TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
-        ValueError: at build (`fit` does it) if a pattern matches nothing, if two match one
-            variable, if a variable has a `kernel_regularizer` of this package too, or if a penalty
-            does not fit a variable's shape.
+        ValueError: at construction if `every` is no int >= 1; at build (`fit` does it) if a pattern
+            matches nothing, if two match one variable, if a variable has a `kernel_regularizer` of
+            this package too, or if a penalty does not fit a variable's shape.
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
         Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling.
 
@@ -57,10 +59,12 @@ class Proximal(keras.optimizers.Optimizer):
         self,
         optimizer: Any,
         penalties: Penalty | dict[str, Penalty],
+        every: int = 1,
         name: str | None = None,
     ):
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = _check_optimizer(optimizer)
+        self.every = schedules.check_count(every, "every", at_least=1)
         self._rules = _Rules(penalties)
         self._plan = _Plan(())
 
@@ -89,13 +93,16 @@ class Proximal(keras.optimizers.Optimizer):
         variables = trainable_variables or self._trainable_variables
         updated = {self._var_key(v) for g, v in zip(grads, variables, strict=True) if g is not None}
         # A snapshot: the update advances the iterations, and with them a scheduled rate.
-        clocks = {id(pair.optimizer): _Clock(pair.optimizer) for pair in self._plan.pairs}
+        clocks = {
+            id(pair.optimizer): _Clock(pair.optimizer, self.every) for pair in self._plan.pairs
+        }
         self.inner_optimizer.apply(grads, trainable_variables)
         steps = {key: clock.step() for key, clock in clocks.items()}
+        prox_of = _prox_of if self.every == 1 else _prox_when_due
         for penalty, variable, owner in self._plan.pairs:
             if self._var_key(variable) in updated:
                 iteration = clocks[id(owner)].iteration
-                update(variable, _prox_of(penalty), steps[id(owner)], iteration)
+                update(variable, prox_of(penalty), steps[id(owner)], iteration)
 
     def apply_gradients(self, grads_and_vars: Any) -> Any:
         """Calls `apply` and returns the number of updates, as every Keras optimizer does."""
@@ -154,6 +161,7 @@ class Proximal(keras.optimizers.Optimizer):
             "name": self.name,
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "penalties": keras.saving.serialize_keras_object(self.penalties),
+            "every": self.every,
         }
 
     @classmethod
@@ -224,17 +232,22 @@ class _Rules:
 class _Clock:
     """The step size and iteration of an update that is about to happen."""
 
-    def __init__(self, optimizer: Any):
-        self._optimizer = optimizer
-        self._step = ops.copy(read(optimizer.learning_rate)) * _reach(optimizer)
+    def __init__(self, optimizer: Any, every: int):
+        self._optimizer, self._every = optimizer, every
+        self._step = ops.copy(read(optimizer.learning_rate)) * (_reach(optimizer) * every)
         self.iteration = ops.copy(read(optimizer.iterations))
 
     def step(self) -> Any:
-        """The proximal step once the optimizer was called: 0 if it only accumulated gradients."""
-        if not self._optimizer.gradient_accumulation_steps:
+        """The proximal step once the optimizer was called: 0 if it is not due.
+
+        It is not due if the optimizer only accumulated gradients.
+        """
+        if not self._optimizer.gradient_accumulation_steps and self._every == 1:
             return self._step
-        has_updated = ops.greater(self._optimizer.iterations, self.iteration)
-        return ops.where(has_updated, self._step, ops.zeros_like(self._step))
+        updates = read(self._optimizer.iterations)
+        is_multiple = ops.equal(ops.mod(updates, self._every), 0)
+        is_due = ops.logical_and(ops.greater(updates, self.iteration), is_multiple)
+        return ops.where(is_due, self._step, ops.zeros_like(self._step))
 
 
 def _reach(optimizer: Any) -> float:
@@ -258,6 +271,13 @@ _prox = compiled(_apply_prox, static_argnums=(0,))
 def _prox_of(penalty: Penalty) -> Any:
     apply = _prox if penalty.compilable else _apply_prox
     return lambda w, step, iteration: apply(penalty, w, step, iteration)
+
+
+def _prox_when_due(penalty: Penalty) -> Any:
+    prox = _prox_of(penalty)
+    return lambda w, step, iteration: ops.cond(
+        ops.greater(step, 0), lambda: prox(w, step, iteration), lambda: ops.copy(w)
+    )
 
 
 def _check_optimizer(optimizer: Any) -> Any:

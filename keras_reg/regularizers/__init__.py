@@ -13,14 +13,17 @@ from keras_reg.regularizers.l2_sp import L2SP
 from keras_reg.regularizers.log_sum import LogSum
 from keras_reg.regularizers.lq import Lq
 from keras_reg.regularizers.mcp import MCP
+from keras_reg.regularizers.nm import NM
 from keras_reg.regularizers.nuclear_norm import NuclearNorm
 from keras_reg.regularizers.orthogonal import Orthogonal
 from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.projection import Projection
 from keras_reg.regularizers.radial import RadialPenalty
 from keras_reg.regularizers.scad import SCAD
 from keras_reg.regularizers.slope import SLOPE
 from keras_reg.regularizers.sparse_group_lasso import SparseGroupLasso
 from keras_reg.regularizers.spectral_norm import SpectralNorm
+from keras_reg.regularizers.top_k import TopK
 from keras_reg.regularizers.total_variation import TotalVariation
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "L2",
     "L2SP",
     "MCP",
+    "NM",
     "SCAD",
     "SLOPE",
     "CappedL1",
@@ -42,8 +46,10 @@ __all__ = [
     "NuclearNorm",
     "Orthogonal",
     "Penalty",
+    "Projection",
     "RadialPenalty",
     "SparseGroupLasso",
     "SpectralNorm",
+    "TopK",
     "TotalVariation",
 ]

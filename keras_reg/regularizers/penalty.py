@@ -80,7 +80,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
             strength = self._constant_strength("in prox(w, step) without an iteration")
         else:
             strength = schedules.evaluate(self.strength, iteration)
-        wide = _widen(w)
+        wide = widen(w)
         scale = ops.cast(step, wide.dtype) * ops.cast(strength, wide.dtype)
         return ops.cast(self._omega_prox(wide, scale), w.dtype)
 
@@ -164,6 +164,12 @@ def _value_of(penalty: Penalty, w: Any) -> Any:
 _value = compiled(_value_of, static_argnums=(0,))
 
 
-def _widen(w: Any) -> Any:
+def widen(w: Any) -> Any:
+    """A float tensor as float32, the least that a proximal operator computes in; float64 as it is.
+
+    Example:
+        >>> keras.backend.standardize_dtype(widen(ops.ones((2,), "float16")).dtype)
+        'float32'
+    """
     is_double = keras.backend.standardize_dtype(w.dtype) == "float64"
     return w if is_double else ops.cast(w, "float32")

@@ -1,0 +1,72 @@
+"""Projection: the nearest weights with zeros in a given pattern."""
+
+import abc
+import math
+from typing import Any
+
+from keras import ops
+
+from keras_reg.regularizers.penalty import Penalty, float_tensor, widen
+
+
+class Projection(Penalty):
+    """Abstract base of penalties that are a condition: which weights may be other than zero.
+
+    value:  0 where the condition holds, infinity elsewhere
+    prox:   w where a weight is kept, 0 elsewhere: the nearest weights that meet the condition
+
+    A condition has no strength, and every step > 0 gives the same result; a step of 0, and so a
+    learning rate of 0, leaves the weights as they are. Its value is of no use in a loss, so in a
+    layer it is refused: give it to `keras_reg.optimizers.Proximal`. A NaN or an infinite weight is
+    always kept. `max_strength` and `stationarity` are not defined.
+
+    A subclass writes `_kept` and `get_config`.
+
+    Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
+    Reference: Blumensath & Davies, "Iterative Hard Thresholding for Compressed Sensing", Appl.
+        Comput. Harmon. Anal. 2009.
+    """
+
+    differentiable = False
+
+    def __init__(self) -> None:
+        # The value is 0 or infinity, which no factor changes.
+        super().__init__(1.0)
+
+    @abc.abstractmethod
+    def _kept(self, w: Any, iteration: Any) -> Any:
+        """Which weights stay: a bool tensor that broadcasts against `w`.
+
+        Args:
+            w: float32 or float64 tensor.
+            iteration: integer scalar, or None outside of `Proximal`.
+        """
+
+    def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
+        w = float_tensor(w)
+        self.check_shape(tuple(w.shape))
+        return self._project(w, step, iteration)
+
+    def max_strength(self, gradient: Any) -> float:
+        raise NotImplementedError(f"{self} is a condition without a strength: it has no largest.")
+
+    def stationarity(self, w: Any, gradient: Any) -> Any:
+        raise NotImplementedError(
+            f"{self} is a condition without a subdifferential to measure a distance to."
+        )
+
+    def get_config(self) -> dict:
+        return {}
+
+    def _omega(self, w: Any) -> Any:
+        holds = ops.all(ops.logical_or(self._kept(w, None), ops.equal(w, 0.0)))
+        return ops.where(holds, 0.0, math.inf)
+
+    def _omega_prox(self, w: Any, scale: Any) -> Any:
+        return self._project(w, scale, None)
+
+    def _project(self, w: Any, step: Any, iteration: Any) -> Any:
+        wide = widen(w)
+        kept = ops.logical_or(self._kept(wide, iteration), ops.logical_not(ops.isfinite(wide)))
+        stays = ops.logical_or(kept, ops.less_equal(step, 0))
+        return ops.where(stays, w, ops.zeros_like(w))
