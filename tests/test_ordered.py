@@ -1,0 +1,178 @@
+"""SLOPE and TotalVariation, and the fits they rest on, against other ways to solve them."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy.optimize import lsq_linear
+from scipy.stats import norm
+from sklearn.isotonic import IsotonicRegression
+
+from keras_reg import regularizers
+from keras_reg.ops.backend import compiled
+from keras_reg.ops.chain import chain_fit
+from keras_reg.ops.scan import scan_rows
+from keras_reg.ops.sorted_l1 import bh_weights, sorted_l1_prox
+
+seeds = pytest.mark.parametrize("seed", range(4))
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def draw(seed, shape, ties=True):
+    """Random weights, on a coarse grid where there should be ties."""
+    w = np.random.default_rng(seed).standard_normal(shape)
+    return (np.round(2 * w) / 2 if ties and seed % 2 else w).astype("float32")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 13])
+def test_scan_combines_in_order(n):
+    # The composition of affine maps depends on the order.
+    factor, shift = draw(0, (2, n)), draw(2, (2, n))
+
+    def compose(inner, outer):
+        return inner[0] * outer[0], inner[1] * outer[0] + outer[1]
+
+    elements = (ops.convert_to_tensor(factor), ops.convert_to_tensor(shift))
+    x = np.zeros((2, n + 1))
+    for i in range(n):
+        x[:, i + 1] = factor[:, i] * x[:, i] + shift[:, i]
+    np.testing.assert_allclose(numpy(scan_rows(compose, elements)[1]), x[:, 1:], atol=1e-5)
+
+
+@seeds
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+def test_chain_fit_is_isotonic_regression(seed, n):
+    y = draw(seed, (3, n))
+    fit = IsotonicRegression(increasing=False).fit_transform
+    expected = [fit(np.arange(n), row.astype("float64")) for row in y]
+    fast = compiled(lambda y: chain_fit(y, float("inf"), 0.0))(ops.convert_to_tensor(y))
+    np.testing.assert_allclose(numpy(fast), expected, atol=2e-6)
+
+
+def test_chain_fit_of_a_cascade():
+    """Pools that grow by one element at a time, and values of every magnitude."""
+    up_and_down = np.concatenate([np.arange(30), np.arange(30)[::-1]])
+    geometric = np.concatenate([2.0 ** np.arange(30, -30, -1)])
+    for y in (up_and_down, geometric, -geometric, geometric[::-1]):
+        fit = IsotonicRegression(increasing=False).fit_transform(np.arange(60), y)
+        ours = numpy(chain_fit(ops.convert_to_tensor(y[None], dtype="float32"), float("inf"), 0.0))
+        np.testing.assert_allclose(ours[0], fit, rtol=1e-6)
+
+
+def total_variation_by_its_dual(y, scale):
+    """y - D'u, where u is the point of the box |u| <= scale with the least ||y - D'u||."""
+    n = y.size
+    differences = np.diff(np.eye(n), axis=0)
+    dual = lsq_linear(differences.T, y, (-scale, scale), tol=1e-14, max_iter=1000)
+    return y - differences.T @ dual.x
+
+
+@seeds
+@pytest.mark.parametrize("scale", [0.05, 0.4, 3.0])
+def test_total_variation_prox_solves_the_dual(seed, scale):
+    w = draw(seed, (9, 2, 3))
+    penalty = regularizers.TotalVariation(scale, axis=0)
+    expected = np.zeros(w.shape)
+    for index in np.ndindex(2, 3):
+        line = w[(slice(None), *index)].astype("float64")
+        expected[(slice(None), *index)] = total_variation_by_its_dual(line, scale)
+    np.testing.assert_allclose(numpy(penalty.prox(w, 1.0)), expected, atol=1e-4)
+    fast = compiled(lambda w: penalty.prox(w, 1.0))(ops.convert_to_tensor(w))
+    np.testing.assert_allclose(numpy(fast), expected, atol=1e-4)
+
+
+def test_total_variation_fuses_exactly():
+    w = draw(0, (64, 1))
+    fused = numpy(regularizers.TotalVariation(2.0).prox(w, 1.0))[:, 0]
+    assert 1 < len(np.unique(fused)) < 20
+    everything = numpy(regularizers.TotalVariation(100.0).prox(w, 1.0))
+    np.testing.assert_allclose(everything, np.full(w.shape, np.mean(w)), rtol=1e-5)
+
+
+def test_total_variation_max_strength_without_a_mean():
+    gradient = np.array([[1.0], [2.0], [-3.0]], "float32")
+    assert regularizers.TotalVariation().max_strength(gradient) == 3.0
+    below, above = (regularizers.TotalVariation(s).prox(-gradient, 1.0) for s in (2.9, 3.001))
+    assert np.any(np.abs(numpy(below)) > 1e-3)
+    np.testing.assert_allclose(numpy(above), 0 * gradient, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [1.0, None, True, (0,)])
+def test_total_variation_refuses_a_bad_axis(axis):
+    with pytest.raises(ValueError, match="axis"):
+        regularizers.TotalVariation(0.1, axis=axis)
+
+
+def test_total_variation_names_the_variable():
+    dense = keras.layers.Dense(3, name="hidden")
+    dense.build((None, 4))
+    with pytest.raises(ValueError, match=r"hidden/kernel of shape \(4, 3\)"):
+        regularizers.TotalVariation(0.1, axis=2)(dense.kernel)
+
+
+@seeds
+@pytest.mark.parametrize("charge", [0.0, 0.3, 5.0])
+def test_equal_charges_are_l1(seed, charge):
+    w = draw(seed, 20)
+    ours = sorted_l1_prox(ops.convert_to_tensor(w), ops.full((20,), charge))
+    np.testing.assert_allclose(numpy(ours), numpy(regularizers.L1(charge).prox(w, 1.0)), atol=1e-6)
+
+
+@seeds
+@pytest.mark.parametrize("scale", [0.1, 0.8, 2.0])
+@pytest.mark.parametrize("kwargs", [{}, {"sequence": "linear"}])
+def test_slope_prox_is_isotonic_regression_of_the_sorted(seed, scale, kwargs):
+    w = draw(seed, (6, 5))
+    i = np.arange(1, 31)
+    charges = (31 - i) / 30 if kwargs else norm.isf(i * 0.1 / 60) / norm.isf(0.1 / 60)
+    size = np.abs(w).ravel().astype("float64")
+    order = np.argsort(-size, kind="stable")
+    fit = IsotonicRegression(increasing=False, y_min=0.0)
+    expected = np.zeros(30)
+    expected[order] = fit.fit_transform(i, size[order] - scale * charges)
+    expected = np.sign(w) * expected.reshape(w.shape)
+    penalty = regularizers.SLOPE(scale, **kwargs)
+    np.testing.assert_allclose(numpy(penalty.prox(w, 1.0)), expected, atol=3e-6)
+    fast = compiled(lambda w: penalty.prox(w, 1.0))(ops.convert_to_tensor(w))
+    np.testing.assert_allclose(numpy(fast), expected, atol=3e-6)
+
+
+@seeds
+def test_slope_prox_is_that_of_skglm(seed):
+    prox_slope = pytest.importorskip("skglm.utils.prox_funcs").prox_SLOPE
+    size = -np.sort(-np.abs(draw(seed, 25)))
+    charges = 0.7 * numpy(bh_weights(25, 0.1))
+    ours = sorted_l1_prox(ops.convert_to_tensor(size), ops.convert_to_tensor(charges))
+    expected = prox_slope(size.astype("float64"), charges.astype("float64"))
+    np.testing.assert_allclose(numpy(ours), expected, atol=3e-6)
+
+
+def test_slope_ties_exactly():
+    w = np.array([3.0, -3.1, 2.95, 0.1], "float32")
+    size = np.abs(numpy(regularizers.SLOPE(1.0, sequence="linear").prox(w, 1.0)))
+    assert size[0] == size[1] == size[2] > 0
+    assert size[3] == 0
+
+
+@pytest.mark.parametrize("n", [1, 10, 100_000])
+@pytest.mark.parametrize("q", [0.001, 0.1, 0.999])
+def test_charges_are_normal_quantiles(n, q):
+    quantiles = norm.isf(np.arange(1, n + 1) * q / (2 * n))
+    np.testing.assert_allclose(numpy(bh_weights(n, q)), quantiles / quantiles[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("kwargs", [{"sequence": "oscar"}, {"q": 0.0}, {"q": 1.0}, {"q": "x"}])
+def test_slope_refuses(kwargs):
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        regularizers.SLOPE(0.1, **kwargs)
+
+
+@seeds
+@pytest.mark.parametrize("cls", [regularizers.TotalVariation, regularizers.SLOPE])
+def test_step_zero_returns_ties_bit_for_bit(cls, seed):
+    # The mean of equal numbers is not always that number.
+    w = np.repeat(draw(2 * seed, (9, 2)), 7, axis=0)
+    np.testing.assert_array_equal(numpy(cls(0.3).prox(w, 0.0)), w)
