@@ -1,4 +1,4 @@
-"""Proximal: where it acts, how it trains, saves and resumes, and what it refuses."""
+"""Proximal: one update, where it acts, what it wraps and what it refuses."""
 
 import keras
 import numpy as np
@@ -118,166 +118,6 @@ def test_patterns_choose_the_variables():
     assert np.all(model.get_layer("out").get_weights()[0])
 
 
-@pytest.mark.parametrize("jit_compile", ["auto", True, False])
-def test_fit_gives_exact_zeros_however_it_is_compiled(jit_compile):
-    model = dense_model()
-    model.compile(
-        Proximal(keras.optimizers.Adam(1e-2), {"hidden/kernel": regularizers.GroupLasso(1.0, -2)}),
-        "mse",
-        jit_compile=jit_compile if BACKEND != "torch" else False,
-    )
-    fit(model, epochs=30)
-    kernel = model.get_layer("hidden").get_weights()[0]
-    zero_rows = ~np.any(kernel, axis=1)
-    assert zero_rows[2:].sum() >= 3
-    assert not zero_rows[:2].any()
-
-
-def test_train_on_batch_equals_fit():
-    results = []
-    for train in (fit_one_epoch, batch_by_batch):
-        keras.utils.set_random_seed(1)
-        model = dense_model()
-        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
-        train(model)
-        results.append(weights_of(model))
-    for fitted, batched in zip(*results, strict=True):
-        np.testing.assert_allclose(fitted, batched, rtol=1e-6, atol=1e-7)
-
-
-def fit_one_epoch(model):
-    fit(model, epochs=1)
-
-
-def batch_by_batch(model):
-    x, y = data()
-    for start in range(0, len(x), 16):
-        model.train_on_batch(x[start : start + 16], y[start : start + 16])
-
-
-def test_custom_loop_equals_fit():
-    results = []
-    for train in (fit_one_epoch, custom_loop):
-        keras.utils.set_random_seed(1)
-        model = dense_model()
-        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
-        train(model)
-        results.append(weights_of(model))
-    for fitted, looped in zip(*results, strict=True):
-        np.testing.assert_allclose(fitted, looped, rtol=1e-5, atol=1e-6)
-        assert np.array_equal(fitted == 0, looped == 0)
-
-
-def custom_loop(model):
-    """The loop of Keras's guide for each backend."""
-    x, y = data()
-    batches = [(x[at : at + 16], y[at : at + 16]) for at in range(0, len(x), 16)]
-    {"tensorflow": tensorflow_loop, "jax": jax_loop, "torch": torch_loop}[BACKEND](model, batches)
-
-
-def tensorflow_loop(model, batches):
-    import tensorflow as tf
-
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(model(x, training=True) - y))
-        gradients = tape.gradient(loss, model.trainable_weights)
-        model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
-
-    for x, y in batches:
-        step(tf.constant(x), tf.constant(y))
-
-
-def jax_loop(model, batches):
-    import jax
-
-    optimizer = model.optimizer
-    optimizer.build(model.trainable_variables)
-
-    def loss_of(trainable, non_trainable, x, y):
-        predicted, non_trainable = model.stateless_call(trainable, non_trainable, x, training=True)
-        return ops.mean(ops.square(predicted - y)), non_trainable
-
-    @jax.jit
-    def step(state, x, y):
-        trainable, non_trainable, optimizer_state = state
-        differentiate = jax.grad(loss_of, has_aux=True)
-        gradients, non_trainable = differentiate(trainable, non_trainable, x, y)
-        trainable, optimizer_state = optimizer.stateless_apply(
-            optimizer_state, gradients, trainable
-        )
-        return trainable, non_trainable, optimizer_state
-
-    state = tuple(
-        [variable.value for variable in variables]
-        for variables in (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            optimizer.variables,
-        )
-    )
-    for x, y in batches:
-        state = step(state, x, y)
-    for variable, value in zip(model.trainable_variables, state[0], strict=True):
-        variable.assign(value)
-
-
-def torch_loop(model, batches):
-    import torch
-
-    for x, y in batches:
-        model.zero_grad()
-        loss = torch.mean((model(x, training=True) - torch.as_tensor(y)) ** 2)
-        loss.backward()
-        gradients = [variable.value.grad for variable in model.trainable_weights]
-        with torch.no_grad():
-            model.optimizer.apply(gradients, model.trainable_weights)
-
-
-def test_saved_run_resumes_bit_for_bit(tmp_path):
-    def new():
-        keras.utils.set_random_seed(1)
-        model = dense_model()
-        strength = schedules.Linear(0.0, 0.1, steps=20)
-        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(strength)), "mse")
-        return model
-
-    whole = new()
-    fit(whole, epochs=4)
-    first = new()
-    fit(first, epochs=2)
-    first.save(tmp_path / "half.keras")
-    second = keras.models.load_model(tmp_path / "half.keras")
-    assert isinstance(second.optimizer, Proximal)
-    fit(second, epochs=2)
-    for straight, resumed in zip(weights_of(whole), weights_of(second), strict=True):
-        np.testing.assert_array_equal(straight, resumed)
-
-
-def test_weights_only_checkpoint_holds_the_optimizer_once(tmp_path):
-    model = dense_model()
-    model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
-    fit(model)
-    model.save(tmp_path / "ours.keras")
-    model.compile(keras.optimizers.Adam(1e-2), "mse")
-    fit(model)
-    model.save(tmp_path / "plain.keras")
-    ours, plain = ((tmp_path / name).stat().st_size for name in ("ours.keras", "plain.keras"))
-    assert ours < 1.3 * plain
-
-
-def test_optimizer_weights_can_be_read_and_set():
-    models = [dense_model(), dense_model()]
-    for model in models:
-        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.05)), "mse")
-        fit(model, epochs=1)
-    states = [[ops.convert_to_numpy(v) for v in m.optimizer.variables] for m in models]
-    models[1].optimizer.set_weights(states[0])
-    for variable, expected in zip(models[1].optimizer.variables, states[0], strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(variable), expected)
-
-
 def test_config_round_trip():
     optimizer = Proximal(
         keras.optimizers.SGD(0.1, momentum=0.9),
@@ -288,37 +128,6 @@ def test_config_round_trip():
     assert again.get_config() == optimizer.get_config()
     assert again.name == "sparse"
     assert again.penalties["b.*"].group_axis == (0, -1)
-
-
-def test_recompiling_cloning_and_reloading_keep_each_penalty_once(tmp_path):
-    model = dense_model(kernel_regularizer=regularizers.L2(0.5))
-    expected = 0.5 * np.sum(model.get_layer("hidden").get_weights()[0] ** 2)
-    only_out = {"out/kernel": regularizers.L1(0.1)}
-    model.compile(Proximal("sgd", only_out), "mse")
-    fit(model, epochs=1)
-    model.save(tmp_path / "model.keras")
-    clone = keras.models.clone_model(model)
-    reloaded = keras.models.load_model(tmp_path / "model.keras")
-    for other in (model, clone, reloaded):
-        other.compile("adam", "mse")
-        other.get_layer("hidden").set_weights(dense_model().get_layer("hidden").get_weights())
-        hidden = other.get_layer("hidden").get_weights()[0]
-        x, y = data()
-        fitted = np.mean((ops.convert_to_numpy(other(x)) - y) ** 2)
-        total = other.evaluate(x, y, verbose=0)
-        assert len(other.losses) == 1
-        np.testing.assert_allclose(total - fitted, 0.5 * np.sum(hidden**2), rtol=1e-3)
-    assert expected > 0
-    penalty = reloaded.get_layer("hidden").kernel_regularizer
-    assert penalty.get_config() == regularizers.L2(0.5).get_config()
-
-
-def test_proximal_penalty_stays_out_of_the_loss():
-    model = dense_model()
-    model.compile(Proximal(keras.optimizers.SGD(0.0), regularizers.L1(100.0)), "mse")
-    x, y = data()
-    loss = model.evaluate(x, y, verbose=0)
-    np.testing.assert_allclose(loss, np.mean((ops.convert_to_numpy(model(x)) - y) ** 2), rtol=1e-5)
 
 
 def test_learning_rate_is_that_of_the_wrapped_optimizer():
@@ -376,47 +185,6 @@ def test_variables_without_a_gradient_are_left_alone():
 def test_non_finite_gradient_never_becomes_a_zero(bad):
     optimizer = Proximal(keras.optimizers.SGD(0.5), regularizers.L1(0.6))
     assert not np.isfinite(one_update(optimizer, gradient=bad))
-
-
-def test_no_retrace_while_rates_and_strengths_change():
-    traces = []
-
-    class Counted(schedules.Linear):
-        def __call__(self, step):
-            traces.append(step)
-            return super().__call__(step)
-
-    if BACKEND == "torch":
-        pytest.skip("PyTorch runs eagerly: there is no trace")
-    model = dense_model()
-    optimizer = Proximal(keras.optimizers.Adam(0.1), regularizers.L1(Counted(0.0, 0.1, 30)))
-    model.compile(optimizer, "mse")
-    fit(model, epochs=1)
-    before = len(traces)
-    optimizer.learning_rate = 0.01
-    fit(model, epochs=3)
-    assert len(traces) == before
-
-
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's")
-def test_mirrored_replicas_train_as_one_device():
-    import tensorflow as tf
-
-    def train():
-        keras.utils.set_random_seed(1)
-        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(1)])
-        model.compile(Proximal(keras.optimizers.Adam(1e-2), regularizers.L1(0.1)), "mse")
-        fit(model)
-        return weights_of(model)
-
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
-    )
-    with strategy.scope():
-        mirrored = train()
-    for one, two in zip(train(), mirrored, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
-        assert np.array_equal(one == 0, two == 0)
 
 
 def build(penalties, **kwargs):
