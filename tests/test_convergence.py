@@ -52,8 +52,7 @@ def train(x, y, penalties=None, regularizer=None, loss="mse", steps=1500, moment
 
 def assert_same_solution(kernel, coefficients):
     assert np.array_equal(kernel != 0, coefficients != 0)
-    largest = np.abs(coefficients).max()
-    np.testing.assert_allclose(kernel, coefficients, rtol=1e-4, atol=1e-4 * largest)
+    np.testing.assert_allclose(kernel, coefficients, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("alpha", "momentum"), [(0.3, 0.0), (0.1, MOMENTUM), (0.03, MOMENTUM)])

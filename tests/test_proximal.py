@@ -50,6 +50,25 @@ def test_update_is_that_of_the_optimizer_then_the_prox():
     assert int(optimizer.iterations) == 1
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["SGD", "RMSprop", "Adam", "AdamW", "Nadam", "Adamax", "Adagrad", "Adadelta", "Adafactor"]
+    + ["Lamb", "Lion", "Muon", "Ftrl"],
+)
+def test_any_optimizer_inside(name):
+    if not hasattr(keras.optimizers, name):
+        pytest.skip(f"this Keras has no {name}")
+    new, penalty = getattr(keras.optimizers, name), regularizers.L1(0.3)
+    plain = keras.Variable([[1.0, 0.02], [-0.5, 0.4]], name="kernel")
+    penalized = keras.Variable([[1.0, 0.02], [-0.5, 0.4]], name="kernel")
+    gradient = ops.convert_to_tensor([[0.1, -0.01], [0.2, 0.3]])
+    new(0.1).apply([gradient], [plain])
+    Proximal(new(0.1), penalty).apply([gradient], [penalized])
+    expected = ops.convert_to_numpy(penalty.prox(plain, step=0.1))
+    np.testing.assert_allclose(ops.convert_to_numpy(penalized), expected, rtol=1e-6, atol=1e-7)
+    assert np.any(expected != ops.convert_to_numpy(plain))
+
+
 def test_threshold_that_reaches_the_weight_makes_an_exact_zero():
     assert one_update(Proximal(keras.optimizers.Adam(0.5), regularizers.L1(2.1))) == 0.0
 
