@@ -13,6 +13,7 @@ LAYERS = [
     (keras.layers.Conv2D(3, 2), [INPUT], {"kernel"}),
     (keras.layers.SeparableConv2D(3, 2), [INPUT], {"depthwise_kernel", "pointwise_kernel"}),
     (keras.layers.Embedding(5, 2), [(None, 8)], {"embeddings"}),
+    (keras.layers.PReLU(), [SEQUENCE], set()),
     (keras.layers.GRU(3, reset_after=True), [SEQUENCE], {"kernel", "recurrent_kernel"}),
     (keras.layers.LSTM(3), [SEQUENCE], {"kernel", "recurrent_kernel"}),
     (keras.layers.MultiHeadAttention(2, 3), [SEQUENCE] * 2, {"kernel"}),
@@ -40,7 +41,7 @@ def test_kernels_of_a_layer(layer, shapes, kernels):
     found = [weight for weight in fresh.weights if is_kernel(weight)]
     assert {weight.name for weight in found} == kernels
     left_out = {weight.name for weight in fresh.weights if not is_kernel(weight)}
-    assert left_out <= {"bias", "gamma", "beta", "moving_mean", "moving_variance"}
+    assert left_out <= {"alpha", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
 
 
 def test_attention_has_four_kernels():

@@ -8,8 +8,8 @@ from typing import Any
 from keras import backend
 
 # Names Keras gives to weights of rank 2 or more that are no kernels: biases of attention and
-# GRU layers, gains and offsets of normalization over several axes.
-_NOT_KERNELS = ("bias", "gamma", "beta", "scale", "moving_mean", "moving_variance")
+# GRU layers, slopes of PReLU, gains and offsets of normalization over several axes.
+_NOT_KERNELS = ("alpha", "bias", "gamma", "beta", "scale", "moving_mean", "moving_variance")
 
 
 def is_kernel(variable: Any) -> bool:
