@@ -50,11 +50,10 @@ def test_update_is_that_of_the_optimizer_then_the_prox():
     assert int(optimizer.iterations) == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["SGD", "RMSprop", "Adam", "AdamW", "Nadam", "Adamax", "Adagrad", "Adadelta", "Adafactor"]
-    + ["Lamb", "Lion", "Muon", "Ftrl"],
-)
+OPTIMIZERS = "SGD RMSprop Adam AdamW Nadam Adamax Adagrad Adadelta Adafactor Lamb Lion Muon Ftrl"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.split())
 def test_any_optimizer_inside(name):
     if not hasattr(keras.optimizers, name):
         pytest.skip(f"this Keras has no {name}")
