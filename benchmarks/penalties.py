@@ -55,9 +55,9 @@ def penalty_classes(base: type = regularizers.Penalty) -> list[type]:
 
 
 def cases() -> dict[str, Callable]:
-    """A name and a function that makes the regularizer, for each thing to measure."""
+    """A name and a function that makes the regularizer, for each that a layer takes."""
     found: dict[str, Callable] = {"bare": lambda: None, **KERAS}
-    for cls in penalty_classes():
+    for cls in filter(lambda cls: cls.differentiable, penalty_classes()):
         for kwargs in [{}, *VARIANTS.get(cls.__name__, [])]:
             text = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
             found[f"{cls.__name__}({text})"] = lambda cls=cls, kwargs=kwargs: cls(
