@@ -4,36 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from small_model import dense_model, fit
 
-from keras_reg import layers, regularizers, schedules
+from keras_reg import regularizers, schedules
 from keras_reg.optimizers import Proximal
 
 BACKEND = keras.backend.backend()
-
-
-def dense_model(**kwargs):
-    return keras.Sequential(
-        [
-            keras.Input((6,)),
-            keras.layers.Dense(8, activation="relu", name="hidden", **kwargs),
-            layers.ScheduledDropout(schedules.Linear(0.0, 0.3, steps=10), seed=3),
-            keras.layers.Dense(1, name="out"),
-        ]
-    )
-
-
-def data(n=64):
-    random = np.random.default_rng(0)
-    x = random.standard_normal((n, 6)).astype("float32")
-    return x, (x[:, :1] - 2 * x[:, 1:2]).astype("float32")
-
-
-def fit(model, epochs=2, **kwargs):
-    return model.fit(*data(), epochs=epochs, batch_size=16, shuffle=False, verbose=0, **kwargs)
-
-
-def weights_of(model):
-    return [ops.convert_to_numpy(variable) for variable in model.trainable_weights]
 
 
 def one_update(optimizer, value=1.0, gradient=0.0, path="kernel"):
@@ -238,6 +214,11 @@ def test_model_without_kernels_is_refused():
 def test_no_keras_optimizer_is_refused(optimizer):
     with pytest.raises(TypeError, match="optimizer"):
         Proximal(optimizer, regularizers.L1(0.1))
+
+
+def test_momentum_that_never_fades_is_refused():
+    with pytest.raises(ValueError, match="momentum below 1"):
+        one_update(Proximal(keras.optimizers.SGD(0.1, momentum=1.0), regularizers.L1(0.1)))
 
 
 def test_wrong_nesting_is_refused():

@@ -1,5 +1,6 @@
 """A weight as a matrix with one row for each group, and back."""
 
+import math
 from typing import Any
 
 from keras import ops
@@ -25,10 +26,7 @@ def group_rows(w: Any, group_axis: GroupAxis) -> Any:
         [[1.0, 3.0], [2.0, 4.0]]
     """
     order, lengths, size = _layout(tuple(w.shape), group_axis)
-    groups = 1
-    for length in lengths:
-        groups *= length
-    return ops.reshape(ops.transpose(w, order), (groups, size))
+    return ops.reshape(ops.transpose(w, order), (math.prod(lengths), size))
 
 
 def from_group_rows(rows: Any, shape: tuple[int, ...], group_axis: GroupAxis) -> Any:
@@ -49,7 +47,5 @@ def _layout(shape: tuple[int, ...], group_axis: GroupAxis) -> tuple[list[int], l
     """The group axes first and the others behind, the groups' lengths, and a group's size."""
     inside = reduced_axes(shape, group_axis)
     outside = [axis for axis in range(len(shape)) if axis not in inside]
-    size = 1
-    for axis in inside:
-        size *= shape[axis]
+    size = math.prod(shape[axis] for axis in inside)
     return [*outside, *inside], [shape[axis] for axis in outside], size

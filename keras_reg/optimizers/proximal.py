@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_reg import schedules, structure
+from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read, update
+from keras_reg.optimizers.rules import Rules
 from keras_reg.regularizers.penalty import Penalty
 
 
@@ -65,7 +66,7 @@ class Proximal(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = _check_optimizer(optimizer)
         self.every = schedules.check_count(every, "every", at_least=1)
-        self._rules = _Rules(penalties)
+        self._rules = Rules(penalties)
         self._plan = _Plan(())
 
     @property
@@ -188,47 +189,6 @@ class _Plan:
         self.pairs = tuple(pairs)
 
 
-class _Rules:
-    """The penalties as given, checked, and how they are laid out over variables."""
-
-    def __init__(self, penalties: Any):
-        self.penalties = dict(penalties) if isinstance(penalties, dict) else penalties
-        values = self.penalties.values() if isinstance(penalties, dict) else [penalties]
-        if not values or not all(isinstance(penalty, Penalty) for penalty in values):
-            raise TypeError(
-                "Expected `penalties` to be a penalty of keras_reg.regularizers or a non-empty "
-                f"dict from patterns to penalties. Received: penalties={penalties!r}"
-            )
-        for penalty in values:
-            penalty.check_proximable()
-        if isinstance(penalties, dict):
-            for pattern in penalties:
-                structure.check_pattern(pattern)
-
-    def resolve(self, variables: list[Any]) -> list[tuple[Penalty, Any]]:
-        """The pairs of a penalty and a variable, checked against each other."""
-        if isinstance(self.penalties, dict):
-            found = structure.match(self.penalties, variables)
-            pairs = [(self.penalties[key], v) for key, named in found.items() for v in named]
-        else:
-            pairs = [(self.penalties, v) for v in variables if structure.is_kernel(v)]
-        if not pairs:
-            paths = [structure.path_of(variable) for variable in variables]
-            raise ValueError(
-                "Expected the model to have a trainable kernel or embedding matrix for the penalty "
-                f"to act on. Received variables: {paths}"
-            )
-        for penalty, variable in pairs:
-            path = structure.path_of(variable)
-            penalty.check_shape(tuple(variable.shape), path)
-            if isinstance(getattr(variable, "regularizer", None), Penalty):
-                raise ValueError(
-                    f"Expected one penalty on {path}, in the loss or in Proximal. Received two: "
-                    f"its layer's {variable.regularizer!r} and the optimizer's {penalty!r}"
-                )
-        return pairs
-
-
 class _Clock:
     """The step size and iteration of an update that is about to happen."""
 
@@ -250,15 +210,19 @@ class _Clock:
         return ops.where(is_due, self._step, ops.zeros_like(self._step))
 
 
+_WITH_MOMENTUM = (keras.optimizers.SGD, keras.optimizers.RMSprop)
+
+
 def _reach(optimizer: Any) -> float:
     """How far a lasting gradient of 1 moves a weight in each update, in learning rates.
 
     Keras's momentum adds up to 1 / (1 - momentum) learning rates where that of Adam averages to 1.
     The proximal step must be as long, or momentum would weaken the penalty by that factor.
     """
-    if isinstance(optimizer, (keras.optimizers.SGD, keras.optimizers.RMSprop)):
-        return 1.0 / (1.0 - optimizer.momentum)
-    return 1.0
+    momentum = optimizer.momentum if isinstance(optimizer, _WITH_MOMENTUM) else 0.0
+    if momentum >= 1.0:
+        raise ValueError(f"Expected a momentum below 1 in {optimizer.name}. Received: {momentum}")
+    return 1.0 / (1.0 - momentum)
 
 
 def _apply_prox(penalty: Penalty, w: Any, step: Any, iteration: Any) -> Any:
