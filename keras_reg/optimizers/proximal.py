@@ -43,7 +43,8 @@ class Proximal(keras.optimizers.Optimizer):
         TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
         ValueError: at construction if `every` is no int >= 1; at build (`fit` does it) if a pattern
             matches nothing, if two match one variable, if a variable has a `kernel_regularizer` of
-            this package too, or if a penalty does not fit a variable's shape.
+            this package too, or if a penalty does not fit a variable's shape;
+            at the first update if a momentum is 1.
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
         Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling.
 
