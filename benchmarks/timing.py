@@ -1,0 +1,114 @@
+"""Fair timing: cases take turns in one run, ratios of medians, the machine beside the figures."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable
+from importlib import metadata
+
+import keras
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
+HEADER = ("case", "median ms", "fastest ms", "spread", "median ratio", "fastest ratio", "calls")
+# A case that takes longer than this, in seconds, is measured in the first rounds alone.
+SLOW, SLOW_ROUNDS = 1.0, 3
+
+
+def interleave(cases: dict[str, Callable], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+    """Seconds of every call, all cases in turn, round after round.
+
+    What else the machine does then falls on all of them alike. A case must wait for its own result.
+    """
+    for case in cases.values():
+        for _ in range(warm_up):
+            case()
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for done in range(rounds):
+        for name, case in cases.items():
+            if done >= SLOW_ROUNDS and statistics.median(seconds[name]) > SLOW:
+                continue
+            start = time.perf_counter()
+            case()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], case: str, base: str) -> float:
+    """How many times the median of `base` the median of `case` takes."""
+    return statistics.median(seconds[case]) / statistics.median(seconds[base])
+
+
+def rows(seconds: dict[str, list[float]], base: str) -> list[tuple[str, ...]]:
+    """A line for each case, in the columns of HEADER; the spread is between the quartiles."""
+    table = []
+    for name, times in seconds.items():
+        middle, low = statistics.median(times), min(times)
+        quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [middle] * 3
+        table.append(
+            (
+                name,
+                f"{1e3 * middle:.2f}",
+                f"{1e3 * low:.2f}",
+                f"{(quartiles[2] - quartiles[0]) / middle:.0%}",
+                f"{ratio(seconds, name, base):.2f}",
+                f"{low / min(seconds[base]):.2f}",
+                str(len(times)),
+            )
+        )
+    return table
+
+
+def machine() -> str:
+    """Date, device and versions, in one line."""
+    backend = keras.backend.backend()
+    packages = ("keras", backend, "numpy")
+    versions = " ".join(f"{name} {metadata.version(name)}" for name in packages)
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    python = f"Python {platform.python_version()}"
+    return f"{datetime.date.today()}, {_device()}, {python}, {versions}, {load}"
+
+
+def report(section: str, title: str, table: list[tuple[str, ...]], header=HEADER) -> None:
+    """Prints a table, and with BENCHMARK_RESULTS=1 writes it into RESULTS.md.
+
+    There it replaces what stands between the marks of its section, or comes last.
+    """
+    shown = Table(*header, title=f"{title}\n{machine()}")
+    for row in table:
+        shown.add_row(*row)
+    Console().print(shown)
+    if os.environ.get("BENCHMARK_RESULTS") == "1":
+        lines = [header, ["---"] * len(header), *table]
+        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        write_section(RESULTS, section, f"{title}\n\n{machine()}\n\n{body}")
+
+
+def write_section(path: pathlib.Path, section: str, body: str) -> None:
+    """Puts `body` between the marks of a section of a Markdown file."""
+    begin, end = f"<!-- begin {section} -->", f"<!-- end {section} -->"
+    block = f"{begin}\n{body}\n{end}"
+    text = path.read_text() if path.exists() else "# Measured\n"
+    if begin in text:
+        text = re.sub(f"{begin}.*?{end}", lambda _: block, text, flags=re.DOTALL)
+    else:
+        text = f"{text.rstrip()}\n\n{block}\n"
+    path.write_text(text)
+
+
+def _device() -> str:
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if jax.devices()[0].platform != "cpu":
+            return f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
+    model = ""
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            model = next((line.split(":")[1].strip() for line in file if "model name" in line), "")
+    return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
