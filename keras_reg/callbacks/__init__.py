@@ -1,5 +1,6 @@
 """Callbacks: thin, they call the other parts of the package."""
 
+from keras_reg.callbacks.generalization_gap import GeneralizationGap
 from keras_reg.callbacks.sparsity_report import SparsityReport
 
-__all__ = ["SparsityReport"]
+__all__ = ["GeneralizationGap", "SparsityReport"]
