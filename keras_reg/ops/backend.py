@@ -115,13 +115,13 @@ def block_size() -> int | None:
     as fast in pieces that stay in the cache.
 
     Example:
-        >>> block_size() in (None, 131072)
+        >>> block_size() in (None, 262144)
         True
     """
     if keras.backend.backend() == "torch":
         import torch
 
-        return None if torch.cuda.is_available() else 2**17
+        return None if torch.cuda.is_available() else 2**18
     return None
 
 
@@ -171,6 +171,7 @@ def _trace_of(counter: Any) -> Any:
     """
     if keras.backend.backend() == "jax":
         import jax
+        import jax.extend.core
 
         value = counter.value
         if isinstance(value, jax.core.Tracer):
