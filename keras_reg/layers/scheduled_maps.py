@@ -36,9 +36,7 @@ class _SpatialDropout(_Maps):
     def _drop(self, inputs: Any, rate: Any, seed: Any, step: Any) -> Any:
         shape = ops.shape(inputs)
         ones = [1] * (self.rank - 2)
-        noise_shape = (
-            (*shape[:2], *ones) if self._channels_first else (shape[0], *ones, shape[-1])
-        )
+        noise_shape = (*shape[:2], *ones) if self._channels_first else (shape[0], *ones, shape[-1])
         return noise.dropout(inputs, rate, seed, step, noise_shape)
 
 
