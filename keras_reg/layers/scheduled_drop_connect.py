@@ -42,7 +42,7 @@ class ScheduledDropConnect(Scheduled):
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(f"Expected `layer` to be a Keras layer. Received: layer={layer!r}")
         kwargs.setdefault("dtype", layer.dtype_policy)
-        # The wrapped layer casts its inputs and variables itself, and this one drops uncast weights.
+        # The wrapped layer casts inputs and variables itself; this one drops the uncast weights.
         super().__init__(rate, seed, autocast=False, **kwargs)
         self.layer = layer
         self.built = False

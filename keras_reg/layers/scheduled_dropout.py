@@ -30,6 +30,10 @@ class Masked(Scheduled):
         super().__init__(rate, seed, **kwargs)
         self.noise_shape = _check_noise_shape(noise_shape)
 
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        self._check_rank(inputs.shape)
+        return super().call(inputs, training=training)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         self._check_rank(input_shape)
         return input_shape
@@ -40,7 +44,6 @@ class Masked(Scheduled):
     def _mask_shape(self, inputs: Any) -> tuple | None:
         if self.noise_shape is None:
             return None
-        self._check_rank(inputs.shape)
         return tuple(
             full if length is None else length
             for full, length in zip(ops.shape(inputs), self.noise_shape, strict=True)

@@ -1,4 +1,4 @@
-"""What the dropout layers do to a tensor: noise drawn by `ops.random`, drawn again for gradients."""
+"""What the dropout layers do to a tensor. The noise is drawn again for the gradient."""
 
 from typing import Any
 
@@ -112,7 +112,7 @@ def _alpha(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None = 
     kept = random.keep(_shape(x, noise_shape), rate, seed, step)
     factor, shift = _alpha_line(rate)
     dropped = ops.cast(factor * _SATURATION + shift, x.dtype)
-    return ops.where(kept, ops.cast(x * factor + shift, x.dtype), dropped)
+    return ops.where(kept, ops.cast(ops.add(ops.multiply(x, factor), shift), x.dtype), dropped)
 
 
 def _alpha_gradient(upstream: Any, rate: Any, seed: Any, step: Any, noise_shape: Any = None) -> Any:
