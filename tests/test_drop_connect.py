@@ -169,7 +169,7 @@ def test_mixed_precision_keeps_the_variables_in_float32(policy):
 
 def test_custom_loops_train():
     dense = keras.layers.Dense(1)
-    model, layer = wrapped(dense)
+    model, _ = wrapped(dense)
     model.compile(keras.optimizers.SGD(0.1))
     before = numpy(dense.kernel)
     LOOPS[keras.backend.backend()](model, [(normal(4, 6), normal(4, 1))] * 2)

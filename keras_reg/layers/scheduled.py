@@ -21,7 +21,8 @@ class Scheduled(keras.layers.Layer):
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
     layer was called once in between. Under a `keras.RematScope` it runs once: it stores nothing
-    that would be worth another run.
+    that would be worth another run. On JAX, `keras.remat` and a recurrent cell in its loop
+    want a compiled step, which is the default; all times of such a loop share a mask.
 
     Args:
         rate: float from 0 to 1, or a schedule from training calls to rates, whose values are

@@ -79,6 +79,8 @@ def recomputed(
     backward = forward if gradient is None else compiled(gradient, static_argnums)
     if keras.backend.backend() == "torch":
         return _torch_recomputed(forward, backward)
+    if keras.backend.backend() == "jax":
+        return _jax_recomputed(forward, backward, static_argnums)
 
     def call(x: Any, *arguments: Any) -> Any:
         @keras.ops.custom_gradient
@@ -87,6 +89,30 @@ def recomputed(
 
         return of_x(x)
 
+    return call
+
+
+def _jax_recomputed(
+    forward: Callable, backward: Callable, static_argnums: tuple[int, ...]
+) -> Callable:
+    # keras.ops.custom_gradient differentiates along all arguments, of which some are integers, and
+    # may not close over what is traced inside of a checkpoint.
+    import jax
+
+    def first(*arguments: Any) -> tuple[Any, tuple]:
+        numbered = list(enumerate(arguments))
+        kept = [x for place, x in numbered if place > 0 and place not in static_argnums]
+        return forward(*arguments), tuple(kept)
+
+    def second(*packed: Any) -> tuple:
+        *static, kept, upstream = packed
+        arguments = list(kept)
+        for place, value in zip(static_argnums, static, strict=True):
+            arguments.insert(place - 1, value)
+        return (backward(upstream, *arguments), *(None for _ in kept))
+
+    call = jax.custom_vjp(lambda *arguments: forward(*arguments), nondiff_argnums=static_argnums)
+    call.defvjp(first, second)
     return call
 
 

@@ -41,8 +41,8 @@ def hash32(x: Any, key: Any) -> Any:
 
     Args:
         x: int32 tensor.
-        key: int32 tensor that broadcasts to x's shape. It enters between the rounds, so that two keys
-            give unrelated streams, not one stream shifted.
+        key: int32 tensor that broadcasts to x's shape. It enters between the rounds, so that two
+            keys give unrelated streams, not one stream shifted.
     Shapes: result: as `x`, int32.
 
     Example:
