@@ -67,9 +67,10 @@ def build(kind, rate, **kwargs):
             super().__init__()
             self.parts = parts
 
-        def call(self, x):
+        def call(self, x, training=False):
             for part in self.parts:
-                x = part(x)
+                takes = isinstance(part, layers.Scheduled)
+                x = part(x, training=training) if takes else part(x)
             return x
 
     return Subclassed()
