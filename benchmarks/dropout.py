@@ -47,6 +47,7 @@ def jax_pass(layer: keras.layers.Layer) -> Callable:
         return y, backward(upstream)[0], state
 
     compiled, x, upstream = jax.jit(both), *tensors()
+    layer(x)
     state = [variable.value for variable in layer.non_trainable_variables]
     return lambda: jax.block_until_ready(compiled(state, x, upstream))
 
