@@ -182,7 +182,7 @@ def _is_second_run() -> bool:
         # No public name says it; torch.utils.checkpoint itself asks this one.
         return torch._C._current_graph_task_id() != -1
     if backend == "tensorflow":
-        frame = sys._getframe()
+        frame: Any = sys._getframe()
         while frame is not None and frame.f_code.co_name != "inner_recompute_grad":
             frame = frame.f_back
         return frame is not None

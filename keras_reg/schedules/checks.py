@@ -9,7 +9,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-Value: TypeAlias = float | LearningRateSchedule | Callable
+Value: TypeAlias = float | LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("keras_reg")

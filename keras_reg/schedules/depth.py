@@ -26,7 +26,7 @@ class Scaled(LearningRateSchedule):
 
     def __init__(self, schedule: Any, factor: float):
         super().__init__()
-        self.schedule = check_value(schedule, "schedule")
+        self.schedule: Any = check_value(schedule, "schedule")
         if not callable(self.schedule):
             raise ValueError(f"Expected `schedule` to be a schedule. Received: {schedule!r}")
         self.factor = check_number(factor, "factor")
