@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "regularizers": {"ops", "schedules", "structure"},
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules"},
-    "report": {"ops", "structure", "regularizers"},
-    "callbacks": {"report", "optimizers"},
+    "report": {"ops", "schedules", "structure", "regularizers", "optimizers"},
+    "callbacks": {"ops", "report", "optimizers", "schedules"},
     "attach": {"optimizers", "regularizers", "structure"},
 }
 
