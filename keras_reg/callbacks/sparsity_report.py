@@ -1,6 +1,7 @@
 """SparsityReport: what became zero in the logs, in a file, and as a table when training ends."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,6 @@ class SparsityReport(keras.callbacks.Callback):
         }
 
     def _measure(self, logs: dict | None, batch: int | None) -> None:
-        self._epochs_measured.append(self._epoch)
         self.table = self._read()
         if self.path is not None and is_chief():
             self._write({"epoch": self._epoch, "batch": batch, **_numbers(logs)})
@@ -141,6 +141,7 @@ class SparsityReport(keras.callbacks.Callback):
             sync()
         if self._meter is None:
             self._meter = Meter(self.model, self.tolerance, over_time=True)
+        self._epochs_measured.append(self._epoch)
         return self._meter.measure()
 
     def _add(self, logs: dict | None) -> None:
@@ -152,8 +153,11 @@ class SparsityReport(keras.callbacks.Callback):
         path = Path(self.path or "")
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened and closed each time: what is written survives the process.
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, "table": table}) + "\n")
+        with path.open("ab+") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+            # A killed run may have left a line unfinished.
+            start = "" if file.read(1) in (b"", b"\n") else "\n"
+            file.write(f"{start}{json.dumps({**line, 'table': table})}\n".encode())
 
 
 def _numbers(logs: dict | None) -> dict[str, Any]:

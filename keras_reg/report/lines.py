@@ -10,7 +10,7 @@ from keras_reg.report.table import SparsityTable
 def read_lines(path: str | Path) -> dict[str, list[Any]]:
     """Reads a file of `SparsityReport(path=...)`, in the form of Keras's `History.history`.
 
-    A last line that a killed run left unfinished is dropped. Where a run was resumed, the lines of
+    A line that a killed run left unfinished is dropped. Where a run was resumed, the lines of
     the same epoch and batch that came last count.
 
     Args:
@@ -20,9 +20,6 @@ def read_lines(path: str | Path) -> dict[str, list[Any]]:
         A dict with `epoch`, `batch` (None at the end of an epoch), `table`, each a list with an
         entry for every measure, and the figures and other logs by name.
 
-    Raises:
-        ValueError: if a line before the last is no JSON.
-
     Example:
         >>> import tempfile
         >>> with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
@@ -31,15 +28,12 @@ def read_lines(path: str | Path) -> dict[str, list[Any]]:
         ...     read_lines(file.name)["epoch"]
         []
     """
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
     entries = {}
-    for number, line in enumerate(lines):
+    for line in Path(path).read_text(encoding="utf-8").split("\n"):
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
-            if number >= len(lines) - 1 or not line:
-                continue
-            raise ValueError(f"Expected JSON in line {number + 1} of {path}") from None
+            continue
         entries[entry["epoch"], entry["batch"]] = entry
     tables = [SparsityTable.from_dict(entry["table"]) for entry in entries.values()]
     history: dict[str, list[Any]] = {

@@ -113,7 +113,7 @@ def _pack(kernels: tuple[Kernel, ...], arrays: list[Any], tolerances: Any) -> tu
 
 def _wide(array: Any) -> Any:
     is_double = keras.backend.standardize_dtype(array.dtype) == "float64"
-    return array if is_double else ops.cast(array, "float32")
+    return ops.stop_gradient(array if is_double else ops.cast(array, "float32"))
 
 
 def _count(

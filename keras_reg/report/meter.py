@@ -43,7 +43,7 @@ class Meter:
         self._model = model
         self._terms = penalties.terms_of(model)
         hinted = [
-            t.variable for t in self._terms if not t.clock and penalties.lacks_zeros(t.penalty)
+            t.variable for t in self._terms if t.clock is None and penalties.lacks_zeros(t.penalty)
         ]
         self._hinted = [any(v is one for one in hinted) for _, v in self.plan.kernels]
         self._spec = _spec(self.plan, [tolerance > 0 or one for one in self._hinted], over_time)

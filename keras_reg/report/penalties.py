@@ -79,7 +79,7 @@ def distance(term: Term, gradient: Any) -> tuple[float, int | None] | None:
     """
     if not isinstance(term.penalty, Penalty):
         return None
-    penalty, weights = _steady(term), read(term.variable)
+    penalty, weights = _steady(term), ops.stop_gradient(read(term.variable))
     try:
         distances = penalty.stationarity(weights, gradient)
     except NotImplementedError:
@@ -109,6 +109,7 @@ def _proximal(optimizer: Any) -> Proximal | None:
 
 
 def _value(penalty: Any, weights: Any, updates: Any) -> Any:
+    weights = ops.stop_gradient(weights)
     if not isinstance(penalty, Penalty):
         return ops.cast(penalty(weights), "float32")
     strength = ops.cast(schedules.evaluate(penalty.strength, updates), "float32")

@@ -72,7 +72,15 @@ def _sequential(model: Any, found: Calls) -> Iterator[tuple[Any, list[Shape]]]:
         yield layer, shapes
         if following is not None:
             found.followers[id(layer)] = following
-        shapes = output_shapes(layer, shapes)
+        shapes = output_shapes(layer, shapes) or _recorded(layer)
+
+
+def _recorded(layer: Any) -> list[Shape]:
+    """The shape that a layer had where it was first called."""
+    try:
+        return [tuple(layer.output.shape)]
+    except AttributeError:
+        return []
 
 
 def _functional(model: Any, found: Calls) -> Iterator[tuple[Any, list[Shape]]]:
