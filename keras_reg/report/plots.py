@@ -36,6 +36,7 @@ def sparsity_over_epochs(history: Any) -> Any:
     }
     # By measure, which is by epoch unless batches were measured.
     epochs = np.arange(1, len(figures["sparsity"]) + 1)
+    top = min(102.0, 115 * max(0.05, *(max(values) for values in curves.values())))
     named = sorted(curves, key=lambda name: -curves[name][-1])[:_NAMED]
     figure, axes = _axes(8.0, 4.5)
     labels = dict(zip(named, shorter(named), strict=True))
@@ -46,7 +47,10 @@ def sparsity_over_epochs(history: Any) -> Any:
         axes.plot(epochs, 100 * curves[name], color=f"C{at}", linewidth=1.6, label=labels[name])
     axes.plot(epochs, 100 * np.asarray(figures["sparsity"], float), "k--", label="all weights")
     axes.set(
-        xlabel="epoch", ylabel="exact zeros (%)", ylim=(-2, 102), xlim=(1, max(len(epochs), 2))
+        xlabel="epoch",
+        ylabel="exact zeros (%)",
+        ylim=(-0.02 * top, top),
+        xlim=(1, max(len(epochs), 2)),
     )
     axes.set_title("Exact zeros over training", loc="left")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -76,7 +80,8 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
 
     if group_axis not in ("inputs", "outputs"):
         raise ValueError(
-            f'Expected `group_axis` to be "inputs" or "outputs". Received: group_axis={group_axis!r}'
+            'Expected `group_axis` to be "inputs" or "outputs". '
+            f"Received: group_axis={group_axis!r}"
         )
     plan = plan_of(model)
     norms = [_norms(variable, layout, group_axis) for variable, layout in _weights(plan)]
@@ -86,8 +91,8 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
     image = np.ma.masked_equal(image / np.where(largest > 0, largest, 1), 0)
     figure, axes = _axes(8.0, 1.6 + 0.28 * min(len(norms), 60))
     palette = _palette("viridis", masked="#e4572e")
-    low = max(float(image.min()) if image.count() else 1e-3, 1e-4)
-    scale = colors.LogNorm(min(low, 0.5), 1.0)
+    low = max(float(image.min()) if image.count() else 0.1, 1e-4)
+    scale = colors.LogNorm(10 ** np.floor(np.log10(min(low, 0.9))), 1.0)
     drawn = axes.imshow(image, aspect="auto", interpolation="nearest", cmap=palette, norm=scale)
     axes.set_title(f"Norms of {group_axis}, sorted, as a share of the largest", loc="left")
     axes.set_xticks([0, width / 2, width - 1], ["0%", "50%", "100%"])
@@ -100,10 +105,11 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
     axes.set_yticks(range(0, len(norms), step), names[::step], fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    bar = figure.colorbar(drawn, ax=axes, shrink=min(1.0, 0.4 + 0.04 * len(norms)))
+    bar = figure.colorbar(drawn, ax=axes)
     bar.outline.set_visible(False)
     axes.plot([], [], "s", color="#e4572e", label="exactly zero")
-    figure.legend(frameon=False, loc="outside lower right", fontsize=9)
+    corner = (1.0, 1.0)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=corner, fontsize=9, borderpad=0)
     return figure
 
 
