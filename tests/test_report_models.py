@@ -232,3 +232,14 @@ def test_long_models_are_folded():
     assert all(f"layer_{i}" in text for i in range(40, 50))
     assert "160/800" not in text
     assert "40/200" in text
+
+
+def test_counts_beyond_what_float32_holds_are_exact():
+    layer = layers.Dense(4099, use_bias=False, kernel_initializer="ones")
+    layer.build((None, 4098))
+    kernel = np.ones((4098, 4099), "float32")
+    kernel[7, 5] = 0
+    layer.kernel.assign(kernel)
+    assert 4098 * 4099 > 2**24
+    assert sparsity(layer).zeros == 1
+    assert sparsity(layer).parameters_left == 4098 * 4099

@@ -85,7 +85,8 @@ def _by_layer(report: Any) -> list[tuple[str, ...]]:
     sparsest = sorted(layers, key=lambda layer: -layer.sparsity)[: LINES - 1]
     shown = {layer.path for layer in (layers if len(layers) <= LINES else sparsest)}
     rows = {row.path: row for row in report.rows}
-    lines, others = [], []
+    lines: list[tuple[str, ...]] = []
+    others: list[Any] = []
     for layer in layers:
         inside = [rows[path] for path in layer.weights]
         if layer.path in shown:

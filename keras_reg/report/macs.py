@@ -82,14 +82,15 @@ def score_macs(layer: Any, shapes: list[Shape]) -> int | None:
     """
     query, value = (shapes * 2)[:2]
     if isinstance(layer, _layers.GroupQueryAttention):
-        axes, width = (1,), 2 * layer.head_dim
+        width = 2 * layer.head_dim
     else:
-        axes, width = _attention_axes(layer, len(query)), layer.key_dim + layer.value_dim
+        width = layer.key_dim + layer.value_dim
+    axes = _attention_axes(layer, len(query))
     return product((*query[1:-1], *(value[axis] for axis in axes), width))
 
 
 def _attention_axes(layer: Any, rank: int) -> tuple[int, ...]:
-    axes = layer.attention_axes
+    axes = getattr(layer, "attention_axes", None)
     return tuple(range(1, rank - 1)) if axes is None else tuple(axis % rank for axis in axes)
 
 

@@ -70,14 +70,15 @@ def numbers(
 
 def unpacked(spec: Spec, vector: np.ndarray) -> tuple[list[Counts], list[int], list[int]]:
     """The counts of each kernel, the units of each layer that live, and its zero heads."""
-    high, low = np.reshape(vector, (-1, 2)).T
-    values = iter((high * _BASE + low).astype("int64").tolist())
+    high, low = np.reshape(vector, (-1, 2)).astype("int64").T
+    values = iter((high * _BASE + low).tolist())
     counts = []
     for kernel in spec.kernels:
-        first = [next(values) for _ in range(4)]
+        alive, inputs, outputs, left = (next(values) for _ in range(4))
         near = next(values) if kernel.near else 0
         full = tuple(next(values) if _is_divided(kernel.layout, m) else None for _, m in PATTERNS)
-        counts.append(Counts(*first, near, full, next(values) if spec.over_time else 0))
+        changed = next(values) if spec.over_time else 0
+        counts.append(Counts(alive, inputs, outputs, left, near, full, changed))
     return counts, [next(values) for _ in spec.units], [next(values) for _ in spec.heads]
 
 

@@ -146,5 +146,10 @@ def _add_heads(plan: Plan, layer: Any) -> None:
     if value is None or output is None:
         return  # A subclass that names its layers in its own way.
     bias = named.get("value/bias")
-    numbers = [-1 if v is None else plan.number(v) for v in (value, bias, output)]
-    plan.heads[id(layer)] = Heads(*numbers, heads_of(layer), value.shape[-2])
+    plan.heads[id(layer)] = Heads(
+        plan.number(value),
+        -1 if bias is None else plan.number(bias),
+        plan.number(output),
+        heads_of(layer),
+        value.shape[-2],
+    )

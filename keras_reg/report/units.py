@@ -89,9 +89,9 @@ def _of_plain(owner: Any, named: dict[str, Any], number: Number) -> tuple[Part, 
 
 
 def _of_cell(owner: Any, named: dict[str, Any], number: Number) -> tuple[Part, ...]:
-    kernels = [named.get(name) for name in ("kernel", "recurrent_kernel")]
-    if any(kernel is None for kernel in kernels):
+    if not {"kernel", "recurrent_kernel"} <= set(named):
         return ()
+    kernels = [named["kernel"], named["recurrent_kernel"]]
     columns = kernels[0].shape[-1]
     gates = {_layers.GRUCell: 3, _layers.SimpleRNNCell: 1}.get(type(owner), 4)
     units = columns // gates

@@ -94,7 +94,8 @@ def _einsum(equation: str, shape: tuple[int, ...]) -> Layout:
     axes: dict[tuple[bool, bool], list[int]] = {}
     for axis, label in enumerate(kernel):
         axes.setdefault((label in data, label in output), []).append(axis)
-    found = [tuple(axes.get(key, ())) for key in ((True, True), (False, False))]
-    return Layout(
-        shape, *found, tuple(axes.get((True, False), ())), tuple(axes.get((False, True), ()))
+    shared, rest, inputs, outputs = (
+        tuple(axes.get(key, ()))
+        for key in ((True, True), (False, False), (True, False), (False, True))
     )
+    return Layout(shape, shared, rest, inputs, outputs)
