@@ -24,11 +24,13 @@ class Term(NamedTuple):
         variable: the variable.
         penalty: a `Penalty`, or a regularizer of Keras.
         clock: a variable that counts the updates, which a schedule follows; None in the loss.
+        scale: a variable that all strengths of a `Proximal` are multiplied with, or None.
     """
 
     variable: Any
     penalty: Any
     clock: Any
+    scale: Any = None
 
 
 def terms_of(model: Any) -> list[Term]:
@@ -50,7 +52,8 @@ def terms_of(model: Any) -> list[Term]:
             pairs = Rules(proximal.penalties).resolve(trainable)
         except ValueError:
             pairs = []  # The optimizer says what does not fit when it is built.
-        terms += [Term(variable, penalty, proximal.iterations) for penalty, variable in pairs]
+        scale = getattr(proximal, "strength_scale", None)
+        terms += [Term(variable, p, proximal.iterations, scale) for p, variable in pairs]
     return [term for term in terms if not isinstance(term.penalty, Projection)]
 
 
@@ -58,7 +61,8 @@ def values(terms: list[Term]) -> Any:
     """The values of penalties, a float32 vector on the device."""
     evaluate = _compiled(tuple(term.penalty for term in terms))
     clocks = [0 if term.clock is None else read(term.clock) for term in terms]
-    return evaluate([read(term.variable) for term in terms], clocks)
+    scales = [1.0 if term.scale is None else read(term.scale) for term in terms]
+    return evaluate([read(term.variable) for term in terms], clocks, scales)
 
 
 def lacks_zeros(penalty: Any) -> bool:
@@ -93,12 +97,12 @@ def distance(term: Term, gradient: Any) -> tuple[float, int | None] | None:
 
 
 def _steady(term: Term) -> Penalty:
-    """The penalty with the strength that its schedule has now."""
+    """The penalty with the strength that its schedule, and the scale, give it now."""
     schedule = keras.optimizers.schedules.LearningRateSchedule
-    penalty = term.penalty
-    if term.clock is None or not isinstance(penalty.strength, schedule):
+    penalty, scale = term.penalty, 1.0 if term.scale is None else float(read(term.scale))
+    if term.clock is None or (scale == 1.0 and not isinstance(penalty.strength, schedule)):
         return penalty
-    strength = float(schedules.evaluate(penalty.strength, read(term.clock)))
+    strength = scale * float(schedules.evaluate(penalty.strength, read(term.clock)))
     return type(penalty).from_config({**penalty.get_config(), "strength": strength})
 
 
@@ -116,8 +120,9 @@ def _value(penalty: Any, weights: Any, updates: Any) -> Any:
     return strength * penalty._omega(ops.cast(weights, "float32"))
 
 
-def _values(penalties: tuple, weights: list[Any], clocks: list[Any]) -> Any:
-    return ops.stack([_value(*each) for each in zip(penalties, weights, clocks, strict=True)])
+def _values(penalties: tuple, weights: list[Any], clocks: list[Any], scales: list[Any]) -> Any:
+    each = zip(penalties, weights, clocks, strict=True)
+    return ops.stack([_value(*one) for one in each]) * ops.cast(ops.stack(scales), "float32")
 
 
 @functools.lru_cache(maxsize=64)
