@@ -68,6 +68,28 @@ def read(x: Any) -> Any:
     return keras.ops.convert_to_tensor(x)
 
 
+def choose_gradient(gradient: Any, chosen: Any) -> Any:
+    """The gradient where `chosen`, zero elsewhere; TensorFlow's sparse gradients stay sparse.
+
+    Args:
+        gradient: tensor, or `tf.IndexedSlices`.
+        chosen: bool tensor of the variable's shape.
+
+    Example:
+        >>> x = choose_gradient(keras.ops.array([1.0, 2.0]), keras.ops.array([True, False]))
+        >>> keras.ops.convert_to_numpy(x).tolist()
+        [1.0, 0.0]
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if isinstance(gradient, tf.IndexedSlices):
+            rows = tf.gather(chosen, gradient.indices)
+            values = tf.where(rows, gradient.values, tf.zeros_like(gradient.values))
+            return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return keras.ops.where(chosen, gradient, keras.ops.zeros_like(gradient))
+
+
 def replica_id() -> Any:
     """The number of the `tf.distribute` replica this runs on, an int32 scalar; 0 without one.
 
