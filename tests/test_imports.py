@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules"},
     "report": {"ops", "structure", "regularizers"},
-    "callbacks": {"report", "optimizers"},
+    "callbacks": {"report", "optimizers", "structure"},
     "attach": {"optimizers", "regularizers", "structure"},
 }
 
