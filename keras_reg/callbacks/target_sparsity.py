@@ -14,21 +14,25 @@ from keras_reg.report.sparsity import sparsity
 # weights settle there.
 RAMP = 0.8
 # Change of log(strength) for each unit of the error, and of the error's change since the last
-# epoch, in log(sparsity / (1 - sparsity)); and the largest change in an epoch.
-INTEGRAL, PROPORTIONAL, LARGEST = 0.2, 1.0, 1.0
-# Sparsities are held this far from 0 and 1, where the error would be infinite.
+# batch, in log(sparsity / (1 - sparsity)); and the largest change after a batch.
+INTEGRAL, PROPORTIONAL, LARGEST = 0.1, 1.0, 1.0
+# Sparsities are held about this far from 0 and 1, where the error would be infinite.
 MARGIN = 0.01
 
 
 class TargetSparsity(keras.callbacks.Callback):
     """Steers `strength_scale` of `Proximal` so that a share of the weights is zero, and stays so.
 
-    Use it where the strength is not known but the wanted sparsity is. It measures the sparsity when
-    an epoch begins and multiplies the strengths by a number that depends on how far the sparsity is
+    Use it where the strength is not known but the wanted sparsity is. After every batch it measures
+    the sparsity and multiplies the strengths by a number that depends on how far the sparsity is
     from a reference, and on how fast that changes: a proportional-integral controller in the
-    logarithm of the strength. The reference rises in a line from the sparsity at the start to the
-    target. All its state is `strength_scale` and the weights, so a run that is resumed goes on as
-    if it had not stopped. `strength_scale` is in the logs.
+    logarithm of the strength. The reference rises in a line from zero to the target, and a model
+    that is ahead of it is not held back. All state is `strength_scale` and the weights, so that a
+    run which is resumed goes on as if it had not stopped. `strength_scale` is in the logs.
+
+    How exactly the target is held depends on how many weights come and go in a batch. With Adam and
+    a small strength those can be several percent; a falling learning rate, or SGD with a momentum
+    near 1, leaves fewer. Each measurement reads the weights once and waits for the batch.
 
     The penalty decides what becomes zero; this callback decides how much of it. A sparsity that the
     penalty cannot reach, such as 50% of a kernel that no penalty acts on, is not reached.
@@ -40,7 +44,7 @@ class TargetSparsity(keras.callbacks.Callback):
             every kernel and embedding matrix, or those that the pattern names.
     Raises:
         ValueError: if an argument is out of range; when training starts, if the optimizer is no
-            `Proximal` or the pattern names nothing.
+            `Proximal`; at the first measurement, if the pattern names nothing.
     Reference: Astrom & Hagglund, "Advanced PID Control", 2006, for the controller in its velocity
         form; steering a strength towards a target is also what HGQ and NNCF do.
 
@@ -64,7 +68,7 @@ class TargetSparsity(keras.callbacks.Callback):
             raise ValueError(f"Expected `epochs` to be an int >= 2. Received: epochs={epochs!r}")
         self.target, self.epochs = float(target), epochs
         self.per = per if per == "model" else structure.check_pattern(per)
-        self._before, self._epoch, self._batches = 0.0, 0, 0
+        self._epoch, self._seen, self._done = 0, 0.0, 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the optimizer."""
@@ -72,25 +76,23 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures where the epoch starts."""
-        self._epoch, self._batches = epoch, 0
-        self._done = float(epoch)
-        self._before = self._measure()
+        self._epoch, self._done = epoch, float(epoch)
+        # TensorFlow builds some models in their first batch.
+        self._seen = self._measure() if self.model.built else 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and sets the strength for the next batch."""
         if hasattr(self.model, "jax_state_sync"):
+            # JAX's `fit` keeps the weights and the optimizer's state to itself in an epoch.
             self.model.jax_state_sync()
-        steps = self.params.get("steps") or 1
-        done = self._epoch + min(1.0, (batch + 1) / steps)
+        done = self._epoch + min(1.0, (batch + 1) / (self.params.get("steps") or 1))
         now = self._measure()
-        error = _log_odds(self._reference(done, now)) - _log_odds(now)
-        last = _log_odds(self._reference(self._done, self._before)) - _log_odds(self._before)
+        error, last = self._error(done, now), self._error(self._done, self._seen)
         change = INTEGRAL * error + PROPORTIONAL * (error - last)
         optimizer = _proximal(self.model)
         scale = float(ops.convert_to_numpy(optimizer.strength_scale))
-        scale *= math.exp(max(-LARGEST, min(LARGEST, change)))
-        optimizer.strength_scale = scale
-        self._before, self._done = now, done
+        optimizer.strength_scale = scale * math.exp(max(-LARGEST, min(LARGEST, change)))
+        self._seen, self._done = now, done
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds `strength_scale` to `logs`."""
@@ -98,16 +100,24 @@ class TargetSparsity(keras.callbacks.Callback):
             scale = _proximal(self.model).strength_scale
             logs["strength_scale"] = float(ops.convert_to_numpy(scale))
 
-    def _reference(self, done: int, now: float) -> float:
-        """The sparsity wanted after `done` epochs: a model that is ahead is not held back."""
+    def _error(self, done: float, seen: float) -> float:
+        """How far a sparsity is below the reference after `done` epochs, in log-odds."""
         line = self.target * min(1.0, done / (RAMP * self.epochs))
-        return max(line, min(now, self.target))
+        reference = max(line, min(seen, self.target))
+        return self._log_odds(reference) - self._log_odds(seen)
+
+    def _log_odds(self, share: float) -> float:
+        low, high = min(MARGIN, self.target / 2), 1.0 - min(MARGIN, (1.0 - self.target) / 2)
+        share = min(max(share, low), high)
+        return math.log(share / (1.0 - share))
 
     def _measure(self) -> float:
         table = sparsity(self.model)
         if self.per == "model":
             return table.sparsity
-        rows = [row for row in table if structure.names(self.per, row.path)]
+        kernels = [variable for variable in self.model.weights if structure.is_kernel(variable)]
+        named = {variable.path for variable in structure.match([self.per], kernels)[self.per]}
+        rows = [row for row in table.rows if row.path in named]
         return sum(row.zeros for row in rows) / sum(row.size for row in rows)
 
 
@@ -121,8 +131,3 @@ def _proximal(model: keras.Model) -> Proximal:
             f"is steered. Received: {optimizer!r}"
         )
     return optimizer
-
-
-def _log_odds(share: float) -> float:
-    share = min(max(share, MARGIN), 1.0 - MARGIN)
-    return math.log(share / (1.0 - share))

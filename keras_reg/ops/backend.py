@@ -52,6 +52,38 @@ def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callab
     return tf.function(function, jit_compile=True, autograph=False)
 
 
+def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
+    """Calls `function(tensors)`, which assigns variables, as one XLA program where that helps.
+
+    That is inside a `tf.function` that XLA does not compile as a whole: Keras's own updates are
+    some ten operations there, each of which reads and writes every weight. Elsewhere, and in a
+    `tf.distribute` strategy, the function is called as it is.
+
+    Args:
+        function: takes the list and returns nothing; it may hold no operation that XLA lacks.
+        tensors: tensors and Nones.
+
+    Example:
+        >>> variable = keras.Variable(1.0)
+        >>> compiled_in_graph(lambda tensors: variable.assign(tensors[0]), [keras.ops.array(2.0)])
+        >>> float(variable.value)
+        2.0
+    """
+    if keras.backend.backend() == "tensorflow" and xla_enabled():
+        import tensorflow as tf
+
+        if not tf.executing_eagerly() and not tf.distribute.has_strategy():
+            present = [tensor for tensor in tensors if tensor is not None]
+
+            def on_present(*present):
+                values = iter(present)
+                function([None if tensor is None else next(values) for tensor in tensors])
+
+            tf.function(on_present, jit_compile=True, autograph=False)(*present)
+            return
+    function(tensors)
+
+
 def read(x: Any) -> Any:
     """The value of a variable, an array or a list of numbers, as a plain tensor.
 

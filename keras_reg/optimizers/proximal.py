@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import compiled, read, update
+from keras_reg.ops.backend import compiled, compiled_in_graph, read, update
 from keras_reg.optimizers.metrics import Metric, check_step, metric_of
 from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.wrapper import Wrapper
@@ -129,6 +129,15 @@ class Proximal(Wrapper):
         return [pair.variable for pair in pairs]
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
+        is_fusible = type(self.inner_optimizer) in _ELEMENTWISE and all(
+            pair.penalty.compilable for pair in self._plan.pairs
+        )
+        if is_fusible:
+            compiled_in_graph(lambda grads: self._update_and_shrink(grads, variables), grads)
+        else:
+            self._update_and_shrink(grads, variables)
+
+    def _update_and_shrink(self, grads: list[Any], variables: list[Any]) -> None:
         updated = {self._var_key(v) for g, v in zip(grads, variables, strict=True) if g is not None}
         # A snapshot: the update advances the iterations, and with them a scheduled rate.
         clocks = {
@@ -190,6 +199,18 @@ class _Clock:
         is_due = ops.logical_and(ops.greater(updates, self.iteration), is_multiple)
         return ops.where(is_due, self._step, ops.zeros_like(self._step))
 
+
+# Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
+# subclass: what a user writes in one, XLA may not know.
+_ELEMENTWISE = (
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+    keras.optimizers.SGD,
+)
 
 _WITH_MOMENTUM = (keras.optimizers.SGD, keras.optimizers.RMSprop)
 
