@@ -1,9 +1,11 @@
-"""The one file that names TensorFlow, JAX or PyTorch: compilation and replica contexts.
+"""With updates.py all that names TensorFlow, JAX or PyTorch: compilation and replica contexts.
 
 Everything else in the package is written in `keras.ops` and runs unchanged on the three backends.
 """
 
+import contextlib
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -52,36 +54,155 @@ def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callab
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
-    """Calls `function(tensors)`, which assigns variables, as one XLA program where that helps.
+def recomputed(
+    function: Callable, gradient: Callable | None = None, static_argnums: tuple[int, ...] = ()
+) -> Callable:
+    """Compiles a function of `x` that its backward pass computes again instead of storing anything.
 
-    That is inside a `tf.function` that XLA does not compile as a whole: Keras's own updates are
-    some ten operations there, each of which reads and writes every weight. Elsewhere, and in a
-    `tf.distribute` strategy, the function is called as it is.
+    For random masks, which are cheaper to draw twice than to keep. Only `x` has a gradient.
 
     Args:
-        function: takes the list and returns nothing; it may hold no operation that XLA lacks.
-        tensors: tensors and Nones.
+        function: `function(x, *arguments)` to a tensor of x's shape, affine in x.
+        gradient: `gradient(upstream, *arguments)`, the derivative along x. None: `function`, which
+            is right where it is linear in x and acts on each element alone.
+        static_argnums: positions of hashable Python arguments, fixed at trace time.
+
+    Returns:
+        A function of the same arguments, by position.
 
     Example:
-        >>> variable = keras.Variable(1.0)
-        >>> compiled_in_graph(lambda tensors: variable.assign(tensors[0]), [keras.ops.array(2.0)])
-        >>> float(variable.value)
-        2.0
+        >>> triple = recomputed(lambda x, factor: factor * x)
+        >>> float(triple(keras.ops.ones(()), keras.ops.array(3.0)))
+        3.0
     """
-    if keras.backend.backend() == "tensorflow" and xla_enabled():
-        import tensorflow as tf
+    forward = compiled(function, static_argnums)
+    backward = forward if gradient is None else compiled(gradient, static_argnums)
+    if keras.backend.backend() == "torch":
+        return _torch_recomputed(forward, backward)
+    if keras.backend.backend() == "jax":
+        return _jax_recomputed(forward, backward, static_argnums)
 
-        if not tf.executing_eagerly() and not tf.distribute.has_strategy():
-            present = [tensor for tensor in tensors if tensor is not None]
+    def call(x: Any, *arguments: Any) -> Any:
+        @keras.ops.custom_gradient
+        def of_x(x):
+            return forward(x, *arguments), lambda upstream: backward(upstream, *arguments)
 
-            def on_present(*present):
-                values = iter(present)
-                function([None if tensor is None else next(values) for tensor in tensors])
+        return of_x(x)
 
-            tf.function(on_present, jit_compile=True, autograph=False)(*present)
-            return
-    function(tensors)
+    return call
+
+
+def _jax_recomputed(
+    forward: Callable, backward: Callable, static_argnums: tuple[int, ...]
+) -> Callable:
+    # keras.ops.custom_gradient differentiates along all arguments, of which some are integers, and
+    # may not close over what is traced inside of a checkpoint.
+    import jax
+
+    def first(*arguments: Any) -> tuple[Any, tuple]:
+        numbered = list(enumerate(arguments))
+        kept = [x for place, x in numbered if place > 0 and place not in static_argnums]
+        return forward(*arguments), tuple(kept)
+
+    def second(*packed: Any) -> tuple:
+        *static, kept, upstream = packed
+        arguments = list(kept)
+        for place, value in zip(static_argnums, static, strict=True):
+            arguments.insert(place - 1, value)
+        return (backward(upstream, *arguments), *(None for _ in kept))
+
+    call = jax.custom_vjp(lambda *arguments: forward(*arguments), nondiff_argnums=static_argnums)
+    call.defvjp(first, second)
+    return call
+
+
+def _torch_recomputed(forward: Callable, backward: Callable) -> Callable:
+    # keras.ops.custom_gradient would keep `x` until the backward pass, which has no use for it.
+    import torch
+
+    class Recomputed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, *arguments: Any) -> Any:
+            ctx.arguments = arguments
+            return forward(x, *arguments)
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            gradient = backward(upstream[0], *ctx.arguments)
+            return (gradient, *(None for _ in ctx.arguments))
+
+    return Recomputed.apply
+
+
+def block_size() -> int | None:
+    """How many random numbers to draw at a time; None for all, where a compiler fuses the work.
+
+    Eager PyTorch on a CPU works through an array once for each operation, which is several times
+    as fast in pieces that stay in the cache.
+
+    Example:
+        >>> block_size() in (None, 262144)
+        True
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return None if torch.cuda.is_available() else 2**18
+    return None
+
+
+def next_step(counter: Any) -> Any:
+    """The value of a counter, which then counts one more.
+
+    In the second run of a `keras.remat` function, that of its backward pass, it returns what the
+    latest run returned and counts nothing, so that both runs draw the same masks.
+
+    Args:
+        counter: `keras.Variable`, an int32 scalar.
+
+    Example:
+        >>> counter = keras.Variable(3, dtype="int32", trainable=False)
+        >>> int(next_step(counter)), int(counter)
+        (3, 4)
+    """
+    step = keras.ops.copy(read(counter))
+    if _is_second_run():
+        return step - 1
+    with _trace_of(counter):
+        counter.assign(read(counter) + 1)
+    return step
+
+
+def _is_second_run() -> bool:
+    """Whether Python runs a function for the second time, within its backward pass."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        # No public name says it; torch.utils.checkpoint itself asks this one.
+        return torch._C._current_graph_task_id() != -1
+    if backend == "tensorflow":
+        frame: Any = sys._getframe()
+        while frame is not None and frame.f_code.co_name != "inner_recompute_grad":
+            frame = frame.f_back
+        return frame is not None
+    return False  # JAX runs a function once and repeats what it did.
+
+
+def _trace_of(counter: Any) -> Any:
+    """On JAX, a context that records in the function whose argument the counter's value is.
+
+    Not in a function traced inside of it, as `keras.remat` does, whence the next value could not
+    leave.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+        import jax.extend.core
+
+        value = counter.value
+        if isinstance(value, jax.core.Tracer):
+            return jax.extend.core.set_current_trace(value._trace)
+    return contextlib.nullcontext()
 
 
 def read(x: Any) -> Any:
@@ -100,28 +221,6 @@ def read(x: Any) -> Any:
     return keras.ops.convert_to_tensor(x)
 
 
-def choose_gradient(gradient: Any, chosen: Any) -> Any:
-    """The gradient where `chosen`, zero elsewhere; TensorFlow's sparse gradients stay sparse.
-
-    Args:
-        gradient: tensor, or `tf.IndexedSlices`.
-        chosen: bool tensor of the variable's shape.
-
-    Example:
-        >>> x = choose_gradient(keras.ops.array([1.0, 2.0]), keras.ops.array([True, False]))
-        >>> keras.ops.convert_to_numpy(x).tolist()
-        [1.0, 0.0]
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if isinstance(gradient, tf.IndexedSlices):
-            rows = tf.gather(chosen, gradient.indices)
-            values = tf.where(rows, gradient.values, tf.zeros_like(gradient.values))
-            return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return keras.ops.where(chosen, gradient, keras.ops.zeros_like(gradient))
-
-
 def replica_id() -> Any:
     """The number of the `tf.distribute` replica this runs on, an int32 scalar; 0 without one.
 
@@ -129,50 +228,15 @@ def replica_id() -> Any:
         >>> int(replica_id())
         0
     """
-    if keras.backend.backend() == "tensorflow" and _in_replica():
+    if keras.backend.backend() == "tensorflow" and in_replica():
         import tensorflow as tf
 
         return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, "int32")
     return 0
 
 
-def update(variable: Any, function: Callable, *arguments: Any) -> None:
-    """Assigns `function(value, *arguments)` to a variable, on every device that holds a copy.
-
-    Under a `tf.distribute` strategy each replica's copy is updated where it lives, from its own
-    value: copies that were equal stay equal and nothing is sent between devices.
-
-    Args:
-        variable: `keras.Variable`, or a `tf.Variable` in a TensorFlow loop.
-        function: takes the value and the arguments, returns a tensor of the value's shape.
-        *arguments: tensors.
-
-    Example:
-        >>> variable = keras.Variable([1.0, 2.0])
-        >>> update(variable, lambda value, factor: factor * value, 3.0)
-        >>> keras.ops.convert_to_numpy(variable).tolist()
-        [3.0, 6.0]
-    """
-    if keras.backend.backend() == "tensorflow" and _in_replica():
-        _update_replicas(variable, function, arguments)
-    else:
-        variable.assign(function(read(variable), *arguments))
-
-
-def _in_replica() -> bool:
+def in_replica() -> bool:
+    """Whether this runs on one replica of a `tf.distribute` strategy, on TensorFlow."""
     import tensorflow as tf
 
     return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
-
-
-def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:
-    import tensorflow as tf
-
-    def update_copy(copy, *arguments):
-        copy.assign(function(read(copy), *arguments))
-
-    def merged(strategy, variable, *arguments):
-        strategy.extended.update(variable, update_copy, args=arguments, group=False)
-
-    native = variable.value if isinstance(variable, keras.Variable) else variable
-    tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_reg.ops.backend import read, update
+from keras_reg.ops.backend import read
+from keras_reg.ops.updates import update
 
 
 class _Before(NamedTuple):

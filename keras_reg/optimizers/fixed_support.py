@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_reg import structure
-from keras_reg.ops.backend import choose_gradient, read, update
+from keras_reg.ops.backend import read
+from keras_reg.ops.updates import choose_gradient, update
 from keras_reg.optimizers.wrapper import Wrapper
 
 

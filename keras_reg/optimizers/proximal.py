@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import compiled, compiled_in_graph, read, update
+from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.updates import compiled_in_graph, update
 from keras_reg.optimizers.metrics import Metric, check_step, metric_of
 from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.wrapper import Wrapper
