@@ -240,3 +240,53 @@ def in_replica() -> bool:
     import tensorflow as tf
 
     return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
+<<<<<<< HEAD
+=======
+
+
+def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:
+    import tensorflow as tf
+
+    def update_copy(copy, *arguments):
+        copy.assign(function(read(copy), *arguments))
+
+    def merged(strategy, variable, *arguments):
+        strategy.extended.update(variable, update_copy, args=arguments, group=False)
+
+    native = variable.value if isinstance(variable, keras.Variable) else variable
+    tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))
+
+
+def is_chief() -> bool:
+    """Whether this process is the first of those that train together, or the only one.
+
+    Example:
+        >>> is_chief()
+        True
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.process_index() == 0
+    if backend == "torch":
+        import torch.distributed as distributed
+
+        return not (distributed.is_available() and distributed.is_initialized()) or (
+            distributed.get_rank() == 0
+        )
+    return _is_chief_of_strategy()
+
+
+def _is_chief_of_strategy() -> bool:
+    import tensorflow as tf
+
+    resolver = getattr(tf.distribute.get_strategy(), "cluster_resolver", None)
+    if resolver is None or not resolver.cluster_spec().as_dict():
+        return True
+    # TensorFlow's rule: a chief if the cluster has one, or else the first worker.
+    if resolver.task_type == "worker":
+        has_chief = "chief" in resolver.cluster_spec().as_dict()
+        return not has_chief and resolver.task_id == 0
+    return resolver.task_type in ("chief", "master")
+>>>>>>> main
