@@ -19,14 +19,9 @@ MAY_IMPORT = {
     "regularizers": {"ops", "schedules", "structure"},
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules"},
-<<<<<<< HEAD
-    "report": {"ops", "structure", "regularizers"},
-    "callbacks": {"report", "optimizers", "layers", "schedules", "structure"},
-=======
     "report": {"ops", "schedules", "structure", "regularizers", "optimizers"},
     "evaluation": {"report"},
-    "callbacks": {"ops", "report", "optimizers", "layers", "schedules"},
->>>>>>> main
+    "callbacks": {"ops", "report", "optimizers", "layers", "schedules", "structure"},
     "attach": {"optimizers", "regularizers", "structure"},
 }
 

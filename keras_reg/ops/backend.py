@@ -240,21 +240,6 @@ def in_replica() -> bool:
     import tensorflow as tf
 
     return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
-<<<<<<< HEAD
-=======
-
-
-def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:
-    import tensorflow as tf
-
-    def update_copy(copy, *arguments):
-        copy.assign(function(read(copy), *arguments))
-
-    def merged(strategy, variable, *arguments):
-        strategy.extended.update(variable, update_copy, args=arguments, group=False)
-
-    native = variable.value if isinstance(variable, keras.Variable) else variable
-    tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))
 
 
 def is_chief() -> bool:
@@ -289,4 +274,3 @@ def _is_chief_of_strategy() -> bool:
         has_chief = "chief" in resolver.cluster_spec().as_dict()
         return not has_chief and resolver.task_id == 0
     return resolver.task_type in ("chief", "master")
->>>>>>> main
