@@ -53,7 +53,7 @@ def test_plot_shades_what_is_between_training_and_validation():
     bounds = shade.get_paths()[0].get_extents()
     assert bounds.y0 == pytest.approx(np.min(drawn), rel=1e-6)
     assert axes.get_xlabel() == "epoch"
-    with pytest.raises(ValueError, match="among .*'mae'"):
+    with pytest.raises(ValueError, match=r"among .*'mae'"):
         gap.plot("accuracy")
     with pytest.raises(ValueError, match="among"):
         GeneralizationGap().plot()
