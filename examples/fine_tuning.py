@@ -65,7 +65,7 @@ def adapted(pretrained, warm, penalties, x, y, epochs):
     return model
 
 
-def main(output=".", shots=5, draws=5, epochs=60, strength=0.05):
+def main(output=".", shots=5, draws=5, epochs=40, strength=0.05):
     keras.utils.set_random_seed(0)
     (x_old, old_test, y_old, y_old_test), (x, x_test, y, y_test) = load()
     pretrained = network()

@@ -69,9 +69,9 @@ def detect(model, images):
     return found
 
 
-def main(output=".", epochs=25, count=300, l2=1e-3, rate=0.1):
+def main(output=".", epochs=25, count=300, tested=300, l2=1e-3, rate=0.1):
     images, boxes = scenes(count, seed=1)
-    new, new_boxes = scenes(300, seed=2)
+    new, new_boxes = scenes(tested, seed=2)
     settings = {"none": (0, 0), "L2": (l2, 0), "dropout": (0, rate), "both": (l2, rate)}
     results = {}
     figure, panels = plt.subplots(1, len(settings), figsize=(12, 3.4), layout="constrained")

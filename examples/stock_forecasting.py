@@ -32,8 +32,10 @@ def network(regularizer):
     window = keras.Input((LAGS, 4))
     penalties = {"kernel_regularizer": regularizer, "recurrent_regularizer": regularizer}
     state = keras.layers.GRU(16, **penalties)(window)
-    linear = keras.layers.EinsumDense("bli,lio->bo", 1, name="linear")(window)
-    out = keras.layers.Dense(1, kernel_regularizer=regularizer)(state)
+    # From zero: before training the model is the naive forecast.
+    zeros = {"kernel_initializer": "zeros"}
+    linear = keras.layers.EinsumDense("bli,lio->bo", 1, name="linear", **zeros)(window)
+    out = keras.layers.Dense(1, kernel_regularizer=regularizer, **zeros)(state)
     return keras.Model(window, keras.layers.Add()([out, linear]))
 
 

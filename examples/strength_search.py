@@ -1,11 +1,8 @@
 """How strong, and how much dropout: a grid with KerasTuner, a random search with Optuna.
 
-Both score a strength and a rate by the same K-fold cross-validation of scikit-learn, through
-`keras.wrappers.SKLearnClassifier`. Each trial is written to the output folder: stopped and started
-again, or with more trials, the search goes on. Run with `python examples/strength_search.py`.
+Both score by the same K-fold cross-validation of scikit-learn, through `keras.wrappers`. Trials are
+kept in the output folder: stopped and started again, or with more `--trials`, the search goes on.
 """
-
-import pathlib
 
 import keras
 import keras_tuner
@@ -24,9 +21,8 @@ STRENGTHS, RATES = [0.05, 0.2, 0.8], [0.0, 0.25, 0.5]
 def network(x, y, strength, rate):
     """What the wrapper calls with the training fold; the labels are one-hot rows by then."""
     keras.utils.set_random_seed(0)
-    hidden = keras.layers.Dense(128, activation="relu")
-    out = keras.layers.Dense(y.shape[1], activation="softmax")
-    model = keras.Sequential([hidden, kr.layers.ScheduledDropout(rate), out])
+    hidden = [keras.layers.Dense(128, "relu"), kr.layers.ScheduledDropout(rate)]
+    model = keras.Sequential([*hidden, keras.layers.Dense(y.shape[1], "softmax")])
     optimizer = kr.optimizers.Proximal(keras.optimizers.Adam(2e-3), kr.regularizers.L1(strength))
     model.compile(optimizer, "categorical_crossentropy")
     return model
@@ -51,17 +47,16 @@ def grid(score, folder, count):
     best = keras_tuner.Objective("accuracy", "max")
     tuner = CrossValidated(None, best, count, hyperparameters=values, directory=folder)
     tuner.search(score, verbose=0)
-    trials = tuner.oracle.get_best_trials(count)
-    return [(t.score, t.hyperparameters["strength"], t.hyperparameters["rate"]) for t in trials]
+    best = [(t.score, t.hyperparameters) for t in tuner.oracle.get_best_trials(count)]
+    return [(score, values["strength"], values["rate"]) for score, values in best]
 
 
 def randomly(score, folder, count):
     """(accuracy, strength, rate) of `count` trials of Optuna, earlier ones too."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kept = {"storage": JournalStorage(JournalFileBackend(str(folder / "optuna.log")))}
-    study = optuna.create_study(
-        **kept, study_name="digits", direction="maximize", load_if_exists=True
-    )
+    storage = JournalStorage(JournalFileBackend(f"{folder}/optuna.log"))
+    kept = {"study_name": "digits", "storage": storage, "load_if_exists": True}
+    study = optuna.create_study(direction="maximize", **kept)
     # Another seed when it goes on, or it would draw the same points again.
     study.sampler = optuna.samplers.RandomSampler(seed=len(study.trials))
 
@@ -76,7 +71,7 @@ def randomly(score, folder, count):
 def main(output=".", epochs=15, folds=3, trials=9):
     x, y = load_digits(return_X_y=True)
     x, x_test, y, y_test = train_test_split(x / 16, y, stratify=y, random_state=0)
-    folder, new, results = pathlib.Path(output, "strength_search"), [], {}
+    folder, new, results = f"{output}/strength_search", [], {}
 
     def score(strength, rate):
         new.append((strength, rate))
@@ -91,8 +86,8 @@ def main(output=".", epochs=15, folds=3, trials=9):
         results[name] = row | {"cross-validated": accuracy, "test accuracy": test}
         scores, *places = zip(*points, strict=True)
         shown = axes.scatter(*places, 90, scores, marker, edgecolors="k")
-    figure.colorbar(shown, label="cross-validated accuracy")
-    axes.set(xscale="log", xlabel="strength", ylabel="rate; squares: grid")
+    figure.colorbar(shown, label="cross-validated accuracy; squares: the grid")
+    axes.set(xscale="log", xlabel="strength", ylabel="rate")
     formats = dict.fromkeys(row, ".2g") | dict.fromkeys(("cross-validated", "test accuracy"), ".1%")
     show(f"Digits, {folds} folds, {len(new)} new trials", results, formats)
     save(figure, output, "strength_search.png")

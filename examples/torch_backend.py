@@ -37,7 +37,7 @@ def own_loop(epochs, rate=2e-3):
     return {"accuracy": right.mean(), "sparsity": kr.sparsity(model).sparsity}
 
 
-def main(output=".", epochs=40):
+def main(output=".", epochs=25):
     results = quickstart.main(epochs)
     results["a PyTorch loop, L1's prox"] = own_loop(epochs)
     title = f"On PyTorch {torch.__version__}, {epochs} epochs"

@@ -17,7 +17,7 @@ from rich.progress import track
 
 import keras_reg as kr
 
-UNITS, START, END, RATE, L2 = 64, 1, 2, 0.3, 1e-5
+UNITS, BATCH, START, END, RATE, L2 = 64, 32, 1, 2, 0.3, 1e-5
 
 
 def sentences(numbers, language):
@@ -58,16 +58,16 @@ def translate(model, source, length):
     written = np.zeros((len(source), length), "int32")
     written[:, 0] = START
     for place in range(1, length):
-        logits = model.predict([source, written], 512, verbose=0)[:, place - 1]
+        logits = model.predict([source, written[:, :-1]], 512, verbose=0)[:, place - 1]
         is_over = np.any(written == END, axis=1)
         written[:, place] = np.where(is_over, 0, logits.argmax(axis=1))
     return written
 
 
-def main(output=".", source="en", target="fr", count=600, epochs=60, tested=1000):
+def main(output=".", source="en", target="fr", count=300, epochs=60, tested=1000):
     numbers = np.random.default_rng(0).permutation(10_000)[: count + tested]
     (x, words), (y, other_words) = (sentences(numbers, lang) for lang in (source, target))
-    steps = epochs * -(-count // 64)
+    steps = epochs * -(-count // BATCH)
     falling = kr.schedules.Linear(RATE, 0.0, steps=max(1, steps * 3 // 4))
     settings = {"none": (None, 0), "L2": (None, L2), "dropout": (falling, 0), "both": (falling, L2)}
     results = {}
@@ -77,7 +77,7 @@ def main(output=".", source="en", target="fr", count=600, epochs=60, tested=1000
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
         model.compile(keras.optimizers.Adam(3e-3), loss, jit_compile=False)
         train, test = (([x[p], y[p, :-1]], y[p, 1:]) for p in (slice(count), slice(count, None)))
-        history = model.fit(*train, 64, epochs, verbose=0, validation_data=test).history
+        history = model.fit(*train, BATCH, epochs, verbose=0, validation_data=test).history
         right = np.all(translate(model, x, y.shape[1])[:, 1:] == y[:, 1:], axis=1)
         results[name] = {
             "exact match": right[count:].mean(),
