@@ -1,9 +1,9 @@
 """Fine-tuning on little data: pretrained on the digits 0 to 4, adapted to 5 to 9.
 
 `regularize` gives the pretrained layers an L2SP penalty, which pulls them back to where they
-started instead of to zero; the new output layer has L2. "Old digits" is the accuracy that the
-old output layer still has on top of the adapted layers. Means over several draws of the training
-set. Run with `python examples/fine_tuning.py`.
+started instead of to zero: they forget less. The new output layer has L2. "Old digits" is the
+accuracy that the old output layer still has on top of the adapted layers. Means over several draws
+of the training set. Run with `python examples/fine_tuning.py`.
 """
 
 import keras

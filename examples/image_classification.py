@@ -6,6 +6,7 @@ which all weights are zero can be cut, whatever the hardware. Run with `python
 examples/image_classification.py`.
 """
 
+import functools
 import typing
 
 import keras
@@ -58,14 +59,14 @@ def trainings(steps, strength):
     """A name, the schedule of the dropout's rate and the optimizer."""
     rate = kr.schedules.Linear(0.0, 0.5, steps=max(1, steps // 2))
     filters = {"conv.*/kernel": kr.regularizers.GroupLasso(strength, group_axis=-1)}
-    adam = keras.optimizers.Adam
-    yield "plain", None, adam(2e-3)
-    yield "scheduled dropout", rate, adam(2e-3)
-    yield "group lasso", None, kr.optimizers.Proximal(adam(2e-3), filters)
-    yield "both", rate, kr.optimizers.Proximal(adam(2e-3), filters)
+    descent = functools.partial(keras.optimizers.SGD, 0.05, momentum=0.9)
+    yield "plain", None, descent()
+    yield "scheduled dropout", rate, descent()
+    yield "group lasso", None, kr.optimizers.Proximal(descent(), filters)
+    yield "both", rate, kr.optimizers.Proximal(descent(), filters)
 
 
-def main(output=".", dataset: Dataset = "small", epochs=15, strength=0.2):
+def main(output=".", dataset: Dataset = "small", epochs=20, strength=5e-4):
     results, names = {}, ("digits", "mnist1d") if dataset == "small" else (dataset,)
     figure, panels = plt.subplots(1, len(names), figsize=(5.5 * len(names), 4), squeeze=False)
     for name, axes in zip(names, panels[0], strict=True):

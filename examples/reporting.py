@@ -1,7 +1,9 @@
 """What the examples share: flags from the command line, a printed table, a saved plot."""
 
 import argparse
+import contextlib
 import inspect
+import io
 import pathlib
 import sys
 import typing
@@ -34,6 +36,11 @@ def show(title, results, formats):
     for name, row in results.items():
         table.add_row(name, *(format(row[column], form) for column, form in formats.items()))
     rich.print(table)
+
+
+def quiet():
+    """A context in which nothing is printed, for calls that print and cannot be told not to."""
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def save(figure, output, name):

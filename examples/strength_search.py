@@ -1,4 +1,4 @@
-"""How strong, and how much dropout: a grid with KerasTuner, a random search with Optuna.
+"""How strong, and how much dropout: a random search with KerasTuner, a grid with Optuna.
 
 Both score by the same K-fold cross-validation of scikit-learn, through `keras.wrappers`. Trials are
 kept in the output folder: stopped and started again, or with more `--trials`, the search goes on.
@@ -9,7 +9,7 @@ import keras_tuner
 import matplotlib.pyplot as plt
 import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
-from reporting import command, save, show
+from reporting import command, quiet, save, show
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score, train_test_split
 
@@ -18,7 +18,7 @@ import keras_reg as kr
 STRENGTHS, RATES = [0.05, 0.2, 0.8], [0.0, 0.25, 0.5]
 
 
-def network(x, y, strength, rate):
+def network(X, y, strength, rate):  # noqa: N803 (the wrapper gives X by name)
     """What the wrapper calls with the training fold; the labels are one-hot rows by then."""
     keras.utils.set_random_seed(0)
     hidden = [keras.layers.Dense(128, "relu"), kr.layers.ScheduledDropout(rate)]
@@ -34,34 +34,33 @@ def classifier(strength, rate, epochs):
     return keras.wrappers.SKLearnClassifier(network, model_kwargs=arguments, fit_kwargs=fitting)
 
 
-class CrossValidated(keras_tuner.GridSearch):
+class CrossValidated(keras_tuner.RandomSearch):
     def run_trial(self, trial, score, **_):
         return {"accuracy": score(trial.hyperparameters["strength"], trial.hyperparameters["rate"])}
 
 
-def grid(score, folder, count):
-    """(accuracy, strength, rate) of up to `count` trials of KerasTuner, earlier ones too."""
+def randomly(score, folder, count):
+    """(accuracy, strength, rate) of `count` trials of KerasTuner, earlier ones too."""
     values = keras_tuner.HyperParameters()
-    values.Choice("strength", STRENGTHS)
-    values.Choice("rate", RATES)
-    best = keras_tuner.Objective("accuracy", "max")
-    tuner = CrossValidated(None, best, count, hyperparameters=values, directory=folder)
+    values.Float("strength", STRENGTHS[0], STRENGTHS[-1], sampling="log")
+    values.Float("rate", RATES[0], RATES[-1])
+    settings = {"objective": keras_tuner.Objective("accuracy", "max"), "max_trials": count}
+    tuner = CrossValidated(seed=0, hyperparameters=values, directory=folder, **settings)
     tuner.search(score, verbose=0)
     best = [(t.score, t.hyperparameters) for t in tuner.oracle.get_best_trials(count)]
     return [(score, values["strength"], values["rate"]) for score, values in best]
 
 
-def randomly(score, folder, count):
-    """(accuracy, strength, rate) of `count` trials of Optuna, earlier ones too."""
+def grid(score, folder, count):
+    """(accuracy, strength, rate) of up to `count` trials of Optuna, earlier ones too."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(f"{folder}/optuna.log"))
     kept = {"study_name": "digits", "storage": storage, "load_if_exists": True}
-    study = optuna.create_study(direction="maximize", **kept)
-    # Another seed when it goes on, or it would draw the same points again.
-    study.sampler = optuna.samplers.RandomSampler(seed=len(study.trials))
+    sampler = optuna.samplers.GridSampler({"strength": STRENGTHS, "rate": RATES}, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler, **kept)
 
     def objective(trial):
-        strength = trial.suggest_float("strength", STRENGTHS[0], STRENGTHS[-1], log=True)
+        strength = trial.suggest_float("strength", STRENGTHS[0], STRENGTHS[-1])
         return score(strength, trial.suggest_float("rate", RATES[0], RATES[-1]))
 
     study.optimize(objective, max(0, count - sum(bool(t.values) for t in study.trials)))
@@ -75,13 +74,15 @@ def main(output=".", epochs=15, folds=3, trials=9):
 
     def score(strength, rate):
         new.append((strength, rate))
-        return cross_val_score(classifier(strength, rate, epochs), x, y, cv=folds).mean()
+        with quiet():
+            return cross_val_score(classifier(strength, rate, epochs), x, y, cv=folds).mean()
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, search, marker in (("grid", grid, "s"), ("random", randomly, "o")):
+    for name, search, marker in (("random", randomly, "o"), ("grid", grid, "s")):
         points = search(score, folder, trials)
         accuracy, strength, rate = max(points)
-        test = classifier(strength, rate, epochs).fit(x, y).score(x_test, y_test)
+        with quiet():
+            test = classifier(strength, rate, epochs).fit(x, y).score(x_test, y_test)
         row = {"trials": len(points), "strength": strength, "rate": rate}
         results[name] = row | {"cross-validated": accuracy, "test accuracy": test}
         scores, *places = zip(*points, strict=True)

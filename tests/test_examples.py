@@ -75,7 +75,7 @@ def test_gene_expression_reads_few_genes(saved):
 
 
 def test_image_classification_removes_filters(saved):
-    results = image_classification.main(saved, dataset="digits", epochs=3, strength=1.0)
+    results = image_classification.main(saved, dataset="digits", epochs=3, strength=5e-3)
     out = {name: int(row["filters out"].split("/")[0]) for name, row in results.items()}
     assert out["digits, plain"] == out["digits, scheduled dropout"] == 0
     assert min(out["digits, group lasso"], out["digits, both"]) > 0
