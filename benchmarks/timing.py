@@ -82,7 +82,7 @@ def report(section: str, title: str, table: list[tuple[str, ...]], header=HEADER
     shown = Table(*header, title=f"{title}\n{machine()}")
     for row in table:
         shown.add_row(*row)
-    Console().print(shown)
+    Console(width=110).print(shown)
     if os.environ.get("BENCHMARK_RESULTS") == "1":
         lines = [header, ["---"] * len(header), *table]
         body = "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -85,11 +85,13 @@ def orthogonality(w, config):
 
 
 def sparse_group_lasso(w, config):
-    total = config["l1_ratio"] * np.sum(np.abs(w))
+    factors = config.get("weights")
+    parts = []
     for group in groups(w, config["group_axis"]):
         weight = math.sqrt(group.size) if config["size_scaling"] else 1.0
-        total += (1 - config["l1_ratio"]) * weight * np.linalg.norm(group)
-    return total
+        single = config["l1_ratio"] * np.sum(np.abs(group))
+        parts.append(single + (1 - config["l1_ratio"]) * weight * np.linalg.norm(group))
+    return np.dot(np.ones(len(parts)) if factors is None else np.ravel(factors), parts)
 
 
 def group_linf(w, config):

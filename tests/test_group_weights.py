@@ -7,9 +7,9 @@ import pytest
 from keras import ops
 
 from keras_reg import optimizers, regularizers
-from keras_reg.regularizers import L1, MCP, SCAD, GroupLasso
+from keras_reg.regularizers import L1, MCP, SCAD, GroupLasso, SparseGroupLasso
 
-every_weighted = pytest.mark.parametrize("cls", [L1, GroupLasso, MCP, SCAD])
+every_weighted = pytest.mark.parametrize("cls", [L1, GroupLasso, MCP, SCAD, SparseGroupLasso])
 
 
 def numpy(tensor):

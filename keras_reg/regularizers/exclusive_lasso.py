@@ -75,8 +75,14 @@ class ExclusiveLasso(Penalty):
         return {**super().get_config(), "group_axis": self.group_axis}
 
     def _omega(self, w: Any) -> Any:
-        rows = group_rows(w * ops.sign(w), self.group_axis)
-        return ops.sum(ops.square(ops.sum(rows, axis=1)))
+        return ops.sum(ops.square(self._sums(w)))
+
+    def _gradient(self, w: Any) -> Any:
+        return (2.0 * self._sums(w)) * ops.sign(w)
+
+    def _sums(self, w: Any) -> Any:
+        reduced = reduced_axes(tuple(w.shape), self.group_axis)
+        return ops.sum(ops.abs(w), axis=reduced, keepdims=True) if reduced else ops.abs(w)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         rows = group_rows(w, self.group_axis)

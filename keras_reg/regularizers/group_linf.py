@@ -95,8 +95,18 @@ class GroupLInf(Penalty):
         }
 
     def _omega(self, w: Any) -> Any:
-        rows = group_rows(w * ops.sign(w), self.group_axis)
-        return self._group_weight(w) * ops.sum(ops.max(rows, axis=1))
+        return self._group_weight(w) * ops.sum(self._largest(w))
+
+    def _gradient(self, w: Any) -> Any:
+        is_largest = ops.cast(ops.equal(ops.abs(w), self._largest(w)), w.dtype)
+        reduced = reduced_axes(tuple(w.shape), self.group_axis)
+        # The largest weights of a group share its pull, as backends do.
+        ties = ops.sum(is_largest, axis=reduced, keepdims=True) if reduced else 1.0
+        return ops.sign(w) * is_largest * (self._group_weight(w) / ties)
+
+    def _largest(self, w: Any) -> Any:
+        reduced = reduced_axes(tuple(w.shape), self.group_axis)
+        return ops.max(ops.abs(w), axis=reduced, keepdims=True) if reduced else ops.abs(w)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         rows = group_rows(w, self.group_axis)

@@ -1,10 +1,13 @@
-"""The factor of each group of a radial penalty."""
+"""The factor of each group of a penalty."""
 
+import math
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_reg.ops.norms import GroupAxis, group_size, reduced_axes
 
 
 def check_weights(weights: Any) -> np.ndarray | None:
@@ -54,6 +57,40 @@ def check_weights_shape(
             f"Expected `weights` of shape {groups}, one for each group of {path or 'a weight'} of "
             f"shape {shape}. Received: weights of shape {weights.shape}"
         )
+
+
+def group_factors(
+    weights: np.ndarray | None, w: Any, group_axis: GroupAxis, keepdims: bool = True
+) -> Any:
+    """The weights of groups as a tensor, 1.0 without them.
+
+    Args:
+        weights: array, or None.
+        w: tensor. The variable's value.
+        group_axis: int, tuple of ints or None. Axes that index the groups.
+        keepdims: give the other axes length one, to broadcast against `w`.
+
+    Example:
+        >>> w = ops.ones((2, 3))
+        >>> tuple(group_factors(np.ones(3), w, -1).shape), group_factors(None, w, -1)
+        ((1, 3), 1.0)
+    """
+    if weights is None:
+        return 1.0
+    factors = np.asarray(weights, "float64")
+    if keepdims:
+        factors = np.expand_dims(factors, reduced_axes(tuple(w.shape), group_axis))
+    return ops.convert_to_tensor(factors, dtype=w.dtype)
+
+
+def root_size(w: Any, group_axis: GroupAxis) -> float:
+    """The square root of the number of weights in one group (Yuan & Lin 2006).
+
+    Example:
+        >>> root_size(ops.ones((4, 3)), -1)
+        2.0
+    """
+    return math.sqrt(group_size(tuple(w.shape), group_axis))
 
 
 def _expected(received: str) -> str:

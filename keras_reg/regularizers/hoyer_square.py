@@ -66,13 +66,29 @@ class HoyerSquare(Penalty):
         return {**super().get_config(), "group_axis": self.group_axis}
 
     def _omega(self, w: Any) -> Any:
-        # The value does not depend on the scale; at scale 1 no square over- or underflows.
-        scale = ops.maximum(ops.max(ops.abs(ops.stop_gradient(w))), TINY)
-        norms = group_norms(w / scale, self.group_axis)
-        square = ops.sum(ops.square(norms))
-        is_zero = ops.equal(square, 0.0)
-        ratio = ops.square(ops.sum(norms)) / ops.where(is_zero, 1.0, square)
-        return ops.where(is_zero, 0.0, ratio)
+        return self._shares(w)[2]
+
+    def _gradient(self, w: Any) -> Any:
+        total, shares, ratio = self._shares(w)
+        is_single = not reduced_axes(tuple(w.shape), self.group_axis)
+        direction = ops.sign(w) if is_single else w / ops.maximum(self._norms(w), TINY)
+        return (2.0 * ratio / total) * (direction - shares * ratio)
+
+    def _shares(self, w: Any) -> tuple[Any, Any, Any]:
+        """The sum of the norms, each weight as a share of it, and the sum's square over theirs.
+
+        The squares of shares neither over- nor underflow where those of the weights do.
+        """
+        total = ops.maximum(ops.sum(self._norms(w)), TINY)
+        shares = w * (1.0 / total)
+        square = ops.sum(ops.square(shares))
+        return total, shares, ops.where(square > 0.0, 1.0 / ops.maximum(square, TINY), 0.0)
+
+    def _norms(self, w: Any) -> Any:
+        if not reduced_axes(tuple(w.shape), self.group_axis):
+            return ops.abs(w)
+        largest = ops.maximum(ops.max(ops.abs(w)), TINY)
+        return largest * group_norms(w / largest, self.group_axis, keepdims=True)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         raise NotImplementedError("HoyerSquare has no proximal operator in closed form.")

@@ -86,6 +86,9 @@ class L2SP(Penalty):
     def _omega(self, w: Any) -> Any:
         return ops.sum(ops.square(w - self._reference_like(w)))
 
+    def _gradient(self, w: Any) -> Any:
+        return 2.0 * (w - self._reference_like(w))
+
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         return (w + 2.0 * scale * self._reference_like(w)) / (1.0 + 2.0 * scale)
 

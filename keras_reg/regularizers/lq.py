@@ -63,8 +63,7 @@ class Lq(RadialPenalty):
             raise ValueError(f"Expected `q` to be 1 / 2 or 2 / 3. Received: q={q!r}")
 
     def _value(self, r: Any) -> Any:
-        zero = ops.equal(r, 0.0)
-        return ops.where(zero, 0.0, ops.power(ops.where(zero, 1.0, r), self.q))
+        return ops.sqrt(r) if self.q == 1 / 2 else ops.power(r, self.q)
 
     def _prox(self, r: Any, step: Any) -> Any:
         if self.q == 1 / 2:
@@ -75,9 +74,7 @@ class Lq(RadialPenalty):
         return ops.where(ops.less_equal(r, threshold), 0.0, kept(r, ratio))
 
     def _slope(self, r: Any) -> Any:
-        zero = ops.equal(r, 0.0)
-        slope = self.q * ops.power(ops.where(zero, 1.0, r), self.q - 1)
-        return ops.where(zero, math.inf, slope)
+        return 0.5 * ops.rsqrt(r) if self.q == 1 / 2 else self.q * ops.power(r, self.q - 1.0)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "q": self.q}

@@ -63,7 +63,7 @@ class MCP(RadialPenalty):
 
     def _value(self, r: Any) -> Any:
         capped = ops.minimum(r, self.gamma)
-        return capped - capped * (capped / (2.0 * self.gamma))
+        return capped - capped * (capped * (0.5 / self.gamma))
 
     def _prox(self, r: Any, step: Any) -> Any:
         convex = ops.less(step, self.gamma)
@@ -74,7 +74,7 @@ class MCP(RadialPenalty):
         return ops.where(convex, ops.minimum(r, firm), hard)
 
     def _slope(self, r: Any) -> Any:
-        return ops.maximum(1.0 - r / self.gamma, 0.0)
+        return ops.maximum(1.0 - r * (1.0 / self.gamma), 0.0)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gamma": self.gamma}

@@ -20,8 +20,9 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     A penalty never changes after it is made: make another one.
 
     A subclass writes `_omega`, `_omega_prox`, `max_strength`, `stationarity` and, if it takes more
-    arguments, `get_config`; and `check_shape` if some shapes do not suit it. One whose gradient is
-    of no use in a loss sets `differentiable = False`; one without a proximal operator sets
+    arguments, `get_config`; `check_shape` if some shapes do not suit it; and `_gradient` to be
+    cheaper in a loss than what the backend derives from `_omega`. One whose gradient is of no use
+    in a loss sets `differentiable = False`; one without a proximal operator sets
     `proximable = False`; one that XLA handles badly sets `compilable = False`.
 
     Args:
@@ -62,8 +63,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         strength = self._constant_strength("outside of Proximal")
         tensor = float_tensor(w)
         self.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
-        evaluate = _value if self.compilable else _value_of
-        return evaluate(self, tensor) * strength
+        return _omega_of(self, tensor) * strength
 
     def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
         """argmin_u 0.5 * ||u - w||**2 + step * strength * Omega(u), in w's shape and dtype.
@@ -128,6 +128,10 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     def _omega(self, w: Any) -> Any:
         """Omega(w), a float32 scalar, from a float32 tensor."""
 
+    def _gradient(self, w: Any) -> Any:
+        """Gradient of Omega, zero at zero, from a float32 tensor; None: the backend derives it."""
+        return None
+
     @abc.abstractmethod
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         """argmin_u 0.5 * ||u - w||**2 + scale * Omega(u), from a float32 or float64 tensor."""
@@ -157,11 +161,33 @@ def float_tensor(w: Any) -> Any:
     return tensor
 
 
-def _value_of(penalty: Penalty, w: Any) -> Any:
-    return penalty._omega(ops.cast(w, "float32"))
+def _omega_of(penalty: Penalty, w: Any) -> Any:
+    """Omega(w), with the gradient that the penalty writes, if it does."""
+    evaluate = _value_and_gradient if penalty.compilable else _evaluate
+    if type(penalty)._gradient is Penalty._gradient:
+        return evaluate(penalty, w)[0]
+
+    @ops.custom_gradient
+    def omega(w: Any) -> Any:
+        value, gradient = evaluate(penalty, w)
+
+        def pull_back(*arguments: Any, upstream: Any = None) -> Any:
+            upstream = arguments[0] if upstream is None else upstream
+            return ops.cast(upstream, gradient.dtype) * gradient
+
+        return value, pull_back
+
+    return omega(w)
 
 
-_value = compiled(_value_of, static_argnums=(0,))
+def _evaluate(penalty: Penalty, w: Any) -> tuple[Any, Any]:
+    wide = ops.cast(w, "float32")
+    gradient = penalty._gradient(wide)
+    return penalty._omega(wide), None if gradient is None else ops.cast(gradient, w.dtype)
+
+
+# One program for both: TensorFlow's default path runs one operation at a time outside of it.
+_value_and_gradient = compiled(_evaluate, static_argnums=(0,))
 
 
 def widen(w: Any) -> Any:

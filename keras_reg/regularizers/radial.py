@@ -4,7 +4,6 @@ import abc
 import math
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_reg import schedules
@@ -13,11 +12,15 @@ from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
     group_norms,
-    group_size,
     reduced_axes,
 )
 from keras_reg.ops.prox import shrink_norms
-from keras_reg.regularizers.group_weights import check_weights, check_weights_shape
+from keras_reg.regularizers.group_weights import (
+    check_weights,
+    check_weights_shape,
+    group_factors,
+    root_size,
+)
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
@@ -115,19 +118,29 @@ class RadialPenalty(Penalty):
         }
 
     def _omega(self, w: Any) -> Any:
-        return ops.sum(self._factors(w) * self._value(group_norms(w, self.group_axis)))
+        values, factors = self._value(self._norms(w)), self._factors(w, keepdims=True)
+        # A number is multiplied once, not in the loop over the weights.
+        return ops.sum(factors * values) if self.weights is not None else ops.sum(values) * factors
+
+    def _gradient(self, w: Any) -> Any:
+        is_single = not reduced_axes(tuple(w.shape), self.group_axis)
+        # Not the absolute value of `_omega`: XLA would write out what the two share.
+        norms = w * ops.sign(w) if is_single else self._norms(w)
+        # At TINY every slope is finite, so that a direction of zero makes it zero.
+        norms = ops.maximum(norms, TINY)
+        direction = ops.sign(w) if is_single else w / norms
+        return (self._factors(w, keepdims=True) * self._slope(norms)) * direction
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         scale = scale * self._factors(w, keepdims=True)
         return shrink_norms(w, self.group_axis, lambda norms: self._prox(norms, scale))
 
+    def _norms(self, w: Any) -> Any:
+        if reduced_axes(tuple(w.shape), self.group_axis):
+            return group_norms(w, self.group_axis, keepdims=True)
+        return ops.abs(w)
+
     def _factors(self, w: Any, keepdims: bool = False) -> Any:
         """c_g * sqrt(n_g): one number, or with weights one for each group."""
-        shape = tuple(w.shape)
-        size = math.sqrt(group_size(shape, self.group_axis)) if self.size_scaling else 1.0
-        if self.weights is None:
-            return size
-        factors = size * np.asarray(self.weights, "float64")
-        if keepdims:
-            factors = np.expand_dims(factors, reduced_axes(shape, self.group_axis))
-        return ops.convert_to_tensor(factors, dtype=w.dtype)
+        size = root_size(w, self.group_axis) if self.size_scaling else 1.0
+        return size * group_factors(self.weights, w, self.group_axis, keepdims)

@@ -71,7 +71,7 @@ class SCAD(RadialPenalty):
     def _value(self, r: Any) -> Any:
         capped = ops.minimum(r, self.gamma)
         beyond = ops.maximum(capped - self._knot, 0.0)
-        return capped - beyond * (beyond / (2.0 * (self.gamma - self._knot)))
+        return capped - beyond * (beyond * (0.5 / (self.gamma - self._knot)))
 
     def _prox(self, r: Any, step: Any) -> Any:
         width = self.gamma - self._knot
@@ -84,7 +84,7 @@ class SCAD(RadialPenalty):
         return ops.where(convex, ops.maximum(soft, ops.minimum(r, bend)), capped)
 
     def _slope(self, r: Any) -> Any:
-        return ops.clip((self.gamma - r) / (self.gamma - self._knot), 0.0, 1.0)
+        return ops.clip((self.gamma - r) * (1.0 / (self.gamma - self._knot)), 0.0, 1.0)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gamma": self.gamma, "a": self.a}

@@ -1,6 +1,5 @@
 """SparseGroupLasso: whole groups to zero, and single weights in those that stay."""
 
-import math
 from typing import Any
 
 import keras
@@ -14,10 +13,15 @@ from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
     group_norms,
-    group_size,
     reduced_axes,
 )
 from keras_reg.ops.prox import shrink_norms, soft_threshold
+from keras_reg.regularizers.group_weights import (
+    check_weights,
+    check_weights_shape,
+    group_factors,
+    root_size,
+)
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
@@ -36,9 +40,11 @@ class SparseGroupLasso(Penalty):
         group_axis: int, tuple of ints or None. Axes that index the groups.
         l1_ratio: float from 0 to 1. Share of L1.
         size_scaling: bool. Multiply each norm by sqrt(n_g), the square root of the group's size.
+        weights: array-like of numbers >= 0, or None. A factor for all of each group's penalty, in
+            the shape of the variable's group axes; groups with 0 are not penalized.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
-    Raises: ValueError if strength is negative or not finite, or l1_ratio is outside [0, 1]; at the
-        first use if `group_axis` is out of the variable's range.
+    Raises: ValueError if strength is negative or not finite, or l1_ratio is outside [0, 1], or
+        weights are negative; at the first use if `group_axis` or `weights` does not fit.
     Reference: Simon, Friedman, Hastie & Tibshirani, Journal of Computational and Graphical
         Statistics 2013.
 
@@ -57,59 +63,78 @@ class SparseGroupLasso(Penalty):
         group_axis: GroupAxis = -1,
         l1_ratio: float = 0.5,
         size_scaling: bool = True,
+        weights: Any = None,
     ):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
         self.l1_ratio = schedules.check_number(l1_ratio, "l1_ratio", at_least=0, at_most=1)
         self.size_scaling = size_scaling
+        self.weights = check_weights(weights)
 
     def max_strength(self, gradient: Any) -> float:
         gradient = float_tensor(gradient)
         self.check_shape(tuple(gradient.shape))
         rows = ops.convert_to_numpy(group_rows(ops.cast(gradient, "float32"), self.group_axis))
-        return _dual_norm(rows, self.l1_ratio, (1 - self.l1_ratio) * self._group_weight(gradient))
+        factors = np.ones(len(rows)) if self.weights is None else np.ravel(self.weights)
+        rows, factors = rows[factors > 0], factors[factors > 0]
+        strengths = _dual_norms(rows, self.l1_ratio, (1 - self.l1_ratio) * self._root(gradient))
+        return float(np.max(strengths / factors, initial=0.0))
 
     def stationarity(self, w: Any, gradient: Any) -> Any:
         w, gradient = float_tensor(w), float_tensor(gradient)
         self.check_shape(tuple(w.shape))
         strength = self._constant_strength("in stationarity")
-        single = strength * self.l1_ratio
-        whole = strength * (1 - self.l1_ratio) * self._group_weight(w)
+        single, whole = (strength * factor for factor in self._factors(w))
         norms = group_norms(w, self.group_axis, keepdims=True)
         slope = gradient + whole * w / ops.maximum(norms, TINY)
         at_zero = ops.equal(w, 0.0)
         left = ops.where(at_zero, soft_threshold(gradient, single), slope + single * ops.sign(w))
-        distance = group_norms(left, self.group_axis)
-        is_out = ops.equal(group_norms(w, self.group_axis), 0.0)
-        return ops.where(is_out, ops.maximum(distance - whole, 0.0), distance)
+        distance = group_norms(left, self.group_axis, keepdims=True)
+        held = ops.where(ops.equal(norms, 0.0), ops.maximum(distance - whole, 0.0), distance)
+        return ops.reshape(held, group_norms(w, self.group_axis).shape)
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced_axes(shape, self.group_axis, path)
+        reduced = reduced_axes(shape, self.group_axis, path)
+        groups = tuple(length for axis, length in enumerate(shape) if axis not in reduced)
+        check_weights_shape(self.weights, groups, shape, path)
 
     def get_config(self) -> dict:
+        weights = {} if self.weights is None else {"weights": self.weights.tolist()}
         return {
             **super().get_config(),
             "group_axis": self.group_axis,
             "l1_ratio": self.l1_ratio,
             "size_scaling": self.size_scaling,
+            **weights,
         }
 
     def _omega(self, w: Any) -> Any:
-        single = self.l1_ratio * ops.sum(w * ops.sign(w))
-        whole = (1 - self.l1_ratio) * self._group_weight(w)
-        return single + whole * ops.sum(group_norms(w, self.group_axis))
+        single, whole = self._factors(w)
+        norms = group_norms(w, self.group_axis, keepdims=True)
+        return ops.sum(single * ops.abs(w)) + ops.sum(whole * norms)
+
+    def _gradient(self, w: Any) -> Any:
+        single, whole = self._factors(w)
+        norms = group_norms(w, self.group_axis, keepdims=True)
+        return single * ops.sign(w) + w * (whole / ops.maximum(norms, TINY))
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        whole = scale * ((1 - self.l1_ratio) * self._group_weight(w))
-        single = soft_threshold(w, scale * self.l1_ratio)
-        return shrink_norms(single, self.group_axis, lambda norms: soft_threshold(norms, whole))
+        single, whole = (scale * factor for factor in self._factors(w))
+        shrunk = soft_threshold(w, single)
+        return shrink_norms(shrunk, self.group_axis, lambda norms: soft_threshold(norms, whole))
 
-    def _group_weight(self, w: Any) -> float:
-        return math.sqrt(group_size(tuple(w.shape), self.group_axis)) if self.size_scaling else 1.0
+    def _factors(self, w: Any) -> tuple[Any, Any]:
+        """What multiplies the absolute values and the norms, to broadcast against both."""
+        single, whole = self.l1_ratio, (1 - self.l1_ratio) * self._root(w)
+        factors = group_factors(self.weights, w, self.group_axis)
+        return single * factors, whole * factors
+
+    def _root(self, w: Any) -> float:
+        return root_size(w, self.group_axis) if self.size_scaling else 1.0
 
 
-def _dual_norm(rows: np.ndarray, single: float, whole: float) -> float:
-    """The largest t over the rows that solves ||soft_threshold(row, t * single)||_2 = t * whole.
+def _dual_norms(rows: np.ndarray, single: float, whole: float) -> np.ndarray:
+    """For each row the t that solves ||soft_threshold(row, t * single)||_2 = t * whole.
 
     The entries that pass the threshold are the largest few; once their number is known, t solves
     a quadratic equation. float64, as sums of squares cancel.
@@ -124,4 +149,4 @@ def _dual_norm(rows: np.ndarray, single: float, whole: float) -> float:
     )
     inside = (single * total) ** 2 - (passing * single**2 - whole**2) * square
     below = single * total + np.sqrt(np.maximum(inside, 0.0))
-    return float(np.max(np.divide(square, below, out=np.zeros_like(square), where=below > 0)))
+    return np.divide(square, below, out=np.zeros_like(square), where=below > 0)

@@ -78,9 +78,17 @@ class TotalVariation(Penalty):
         return {**super().get_config(), "axis": self.axis}
 
     def _omega(self, w: Any) -> Any:
-        lines = self._lines(w)
-        steps = lines[:, 1:] - lines[:, :-1]
-        return ops.sum(steps * ops.sign(steps))
+        return ops.sum(ops.abs(self._steps(w)))
+
+    def _gradient(self, w: Any) -> Any:
+        signs, axis = ops.sign(self._steps(w)), self.axis % len(w.shape)
+        ends = [[(0, 0)] * len(w.shape) for _ in range(2)]
+        ends[0][axis], ends[1][axis] = (1, 0), (0, 1)
+        return ops.pad(signs, ends[0]) - ops.pad(signs, ends[1])
+
+    def _steps(self, w: Any) -> Any:
+        at = [slice(None)] * (self.axis % len(w.shape))
+        return w[(*at, slice(1, None))] - w[(*at, slice(None, -1))]
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         fitted = chain_fit(self._lines(w), scale, scale)

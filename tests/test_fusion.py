@@ -1,0 +1,85 @@
+"""How often the compiled CPU program goes over the weights."""
+
+import keras
+import numpy as np
+import pytest
+from catalogue import CASES
+from lowering import gradient, optimized, passes, training_call, update_step
+
+import keras_reg as kr
+from keras_reg import regularizers
+
+BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="PyTorch compiles nothing")
+
+W = np.random.default_rng(0).standard_normal((256, 512)).astype("float32")
+STEP = np.float32(0.5)
+# TensorFlow's XLA writes out what is to be summed and then sums it.
+SUM = 1 if BACKEND == "jax" else 2
+
+SINGLE = [
+    pytest.param(cls, kwargs, id=f"{cls.__name__}-{kwargs}")
+    for cls, kwargs in (case.values for case in CASES)
+    if issubclass(cls, regularizers.RadialPenalty) and cls(**kwargs).group_axis is None
+]
+# Two powers in its closed form are worth an array of their own.
+TWO_LOOPS = {"q": 2 / 3}
+
+every_single = pytest.mark.parametrize(("cls", "kwargs"), SINGLE)
+
+
+def count(function, *arrays):
+    return len(passes(optimized(function, *arrays), W.size))
+
+
+def test_passes_are_counted():
+    """Of a program that nobody can fuse: a sort, and then the sum of its result."""
+
+    def tail(w):
+        return keras.ops.sum(keras.ops.square(keras.ops.sort(w)))
+
+    assert count(tail, W) >= 2
+    assert len(passes(optimized(tail, W), W.size + 1)) == 0
+
+
+@every_single
+def test_value_of_single_weights_is_one_fused_sum(cls, kwargs):
+    if cls.differentiable:
+        assert count(cls(0.1, **kwargs).value, W) == SUM
+
+
+@every_single
+def test_gradient_of_single_weights_is_one_loop(cls, kwargs):
+    penalty = cls(0.1, **kwargs)
+    if cls.differentiable:
+        assert count(lambda w: gradient(penalty, w), W) == 1
+
+
+@every_single
+def test_prox_of_single_weights_is_one_loop(cls, kwargs):
+    penalty = cls(0.1, **kwargs)
+    loops = 2 if kwargs == TWO_LOOPS else 1
+    assert count(lambda w, step: penalty.prox(w, step), W, STEP) == loops
+
+
+@pytest.mark.parametrize(
+    ("penalty", "more"),
+    [
+        (regularizers.L1(0.1), 0),
+        (regularizers.MCP(0.1), 0),
+        (regularizers.GroupLasso(0.1), SUM + 1),
+        (regularizers.GroupLasso(0.1, group_axis=0), SUM + 1),
+    ],
+    ids=repr,
+)
+def test_proximal_adds_a_sum_and_a_loop_for_groups_and_nothing_for_single_weights(penalty, more):
+    bare = count(*update_step(keras.optimizers.Adam(), W.shape))
+    proximal = kr.optimizers.Proximal(keras.optimizers.Adam(), penalty)
+    assert count(*update_step(proximal, W.shape)) == bare + more
+
+
+def test_dropout_is_one_loop_and_stores_no_random_bits():
+    layer = kr.layers.ScheduledDropout(kr.schedules.Linear(0.1, 0.5, steps=10))
+    found = passes(optimized(*training_call(layer, W.shape)), W.size)
+    assert len(found) == 1
+    assert "f32[256,512]" in found[0].split(" fusion(")[0]

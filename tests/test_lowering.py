@@ -1,0 +1,141 @@
+"""Every operation is lowered for CPUs, GPUs and TPUs, with no such device at hand."""
+
+import ast
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from catalogue import CASES, PROX_CASES
+from keras import ops
+from lowering import gradient, lower, training_call, update_step
+
+import keras_reg as kr
+from keras_reg import regularizers
+from keras_reg.ops import (
+    chain,
+    counts,
+    groups,
+    matrix,
+    norms,
+    prox,
+    random,
+    ranks,
+    scan,
+    sorted_l1,
+    thresholds,
+)
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch runs the operations eagerly"
+)
+
+W = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+ROW = np.sort(np.abs(W[:, 0]))[::-1].copy()
+SEED, STEP = np.int32(1), np.int32(2)
+RATE, SCALE = np.float32(0.3), np.float32(0.5)
+
+# An example of every operation: a function of arrays, and the arrays.
+OPS = {
+    "as_matrix": (matrix.as_matrix, W),
+    "ball_threshold": (thresholds.ball_threshold, np.abs(W), SCALE),
+    "bh_weights": (lambda x: x * sorted_l1.bh_weights(4, 0.1), W),
+    "capped_soft_threshold": (lambda r, t: prox.capped_soft_threshold(r, t, 2.0), np.abs(W), SCALE),
+    "chain_fit": (chain.chain_fit, W, SCALE, SCALE),
+    "dropout": (lambda *a: random.dropout(*a), W, RATE, SEED, STEP),
+    "element_index": (lambda x: random.element_index((4, 5)) + ops.cast(x, "int32"), SCALE),
+    "from_group_rows": (lambda x: groups.from_group_rows(x, (4, 6), 0), W.T.copy()),
+    "gram_error": (matrix.gram_error, W),
+    "gram_minus_identity": (matrix.gram_minus_identity, W),
+    "gram_residual": (matrix.gram_residual, W, W[:1]),
+    "group_norms": (norms.group_norms, W),
+    "group_rows": (lambda x: groups.group_rows(x, -1), W),
+    "hash32": (random.hash32, np.arange(4, dtype="int32"), SEED),
+    "keep_non_finite": (matrix.keep_non_finite, W, W),
+    "l1_ball_threshold": (matrix.l1_ball_threshold, ROW, SCALE),
+    "largest": (ranks.largest, ROW, np.int32(3)),
+    "largest_of_last_axis": (lambda x: ranks.largest_of_last_axis(x, 2), W),
+    "linear_weights": (lambda x: x * sorted_l1.linear_weights(4), W),
+    "random_signs": (lambda seed: matrix.random_signs(2, 4, seed), SEED),
+    "rank_mask": (lambda s: matrix.rank_mask(s, (6, 4)), ROW),
+    "replica_seed": (lambda seed: random.replica_seed(seed, 1), SEED),
+    "safe_norm": (norms.safe_norm, W),
+    "scan_rows": (lambda x: scan.scan_rows(lambda a, b: (a[0] + b[0],), (x,)), W),
+    "shrink_norms": (lambda x: prox.shrink_norms(x, -1, lambda r: r / 2), W),
+    "soft_threshold": (prox.soft_threshold, W, SCALE),
+    "sorted_l1_prox": (sorted_l1.sorted_l1_prox, ROW, ROW),
+    "squared_sum_threshold": (thresholds.squared_sum_threshold, np.abs(W), SCALE),
+    "thin_svd": (matrix.thin_svd, W),
+    "top_direction": (lambda x: matrix.top_direction(x, 2), W),
+    "uniform": (lambda seed, step: random.uniform((4, 5), seed, step), SEED, STEP),
+    "unit": (matrix.unit, ROW),
+    "weight_seed": (matrix.weight_seed, W),
+    "zero_counts": (counts.zero_counts, W),
+}
+# Public functions of the room that take no tensor, or run what is given to them.
+NO_OPERATION = {
+    "check_group_axis",
+    "check_matrix",
+    "compiled",
+    "group_size",
+    "read",
+    "reduced_axes",
+    "replica_id",
+    "update",
+    "xla_enabled",
+}
+
+
+# The shape of one input, by the end of a layer's name.
+SPATIAL = {"2D": (6, 5, 3), "3D": (4, 4, 4, 3)}
+
+
+def public_functions():
+    """The names of the functions that the files of `keras_reg.ops` define."""
+    for path in sorted(pathlib.Path(kr.ops.__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                yield node.name
+
+
+def test_every_operation_has_an_example():
+    assert set(public_functions()) == set(OPS) | NO_OPERATION
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_operation_is_lowered(name):
+    function, *arrays = OPS[name]
+    assert lower(function, *arrays)
+
+
+@pytest.mark.parametrize(("cls", "kwargs"), CASES)
+def test_value_and_gradient_are_lowered(cls, kwargs):
+    penalty = cls(0.1, **kwargs)
+    assert lower(penalty.value, W)
+    if cls.differentiable:
+        assert lower(lambda w: gradient(penalty, w), W)
+
+
+PROJECTED = [(regularizers.TopK, {"sparsity": 0.5}), (regularizers.NM, {"n": 1, "m": 2})]
+
+
+@pytest.mark.parametrize(("cls", "kwargs"), [*PROX_CASES, *PROJECTED])
+def test_prox_is_lowered(cls, kwargs):
+    penalty = cls(**kwargs)
+    assert lower(lambda w, step: penalty.prox(w, step), W, SCALE)
+
+
+@pytest.mark.parametrize("group_axis", [None, -1])
+def test_proximal_round_adam_is_lowered(group_axis):
+    penalty = regularizers.L1(0.1, group_axis=group_axis)
+    optimizer = kr.optimizers.Proximal(keras.optimizers.Adam(), penalty)
+    assert lower(*update_step(optimizer, W.shape))
+
+
+@pytest.mark.parametrize("name", sorted(set(kr.layers.__all__) - {"Scheduled"}))
+def test_dropout_layer_is_lowered(name):
+    rate = kr.schedules.Linear(0.1, 0.5, steps=10)
+    layer = getattr(kr.layers, name)
+    made = layer(keras.layers.Dense(3), rate) if "Connect" in name else layer(rate)
+    shape = (2, *SPATIAL.get(name[-2:], (4, 3)))
+    assert lower(*training_call(made, shape))
