@@ -86,7 +86,7 @@ def main(output=".", epochs=15, folds=3, trials=9):
         row = {"trials": len(points), "strength": strength, "rate": rate}
         results[name] = row | {"cross-validated": accuracy, "test accuracy": test}
         scores, *places = zip(*points, strict=True)
-        shown = axes.scatter(*places, 90, scores, marker, edgecolors="k")
+        shown = axes.scatter(*places, 90, scores, marker=marker, edgecolors="k")
     figure.colorbar(shown, label="cross-validated accuracy; squares: the grid")
     axes.set(xscale="log", xlabel="strength", ylabel="rate")
     formats = dict.fromkeys(row, ".2g") | dict.fromkeys(("cross-validated", "test accuracy"), ".1%")
