@@ -28,10 +28,9 @@ def network(X, y, strength, rate):  # noqa: N803 (the wrapper gives X by name)
     return model
 
 
-def classifier(strength, rate, epochs):
+def classifier(strength, rate):
     arguments = {"strength": strength, "rate": rate}
-    fitting = {"epochs": epochs, "batch_size": 64, "verbose": 0}
-    return keras.wrappers.SKLearnClassifier(network, model_kwargs=arguments, fit_kwargs=fitting)
+    return keras.wrappers.SKLearnClassifier(network, model_kwargs=arguments)
 
 
 class CrossValidated(keras_tuner.RandomSearch):
@@ -72,17 +71,19 @@ def main(output=".", epochs=15, folds=3, trials=9):
     x, x_test, y, y_test = train_test_split(x / 16, y, stratify=y, random_state=0)
     folder, new, results = f"{output}/strength_search", [], {}
 
+    # Given to `fit`: the wrapper's own `fit_kwargs` are lost when scikit-learn clones it.
+    fitting = {"epochs": epochs, "batch_size": 64, "verbose": 0}
+
     def score(strength, rate):
         new.append((strength, rate))
-        with quiet():
-            return cross_val_score(classifier(strength, rate, epochs), x, y, cv=folds).mean()
+        return cross_val_score(classifier(strength, rate), x, y, cv=folds, params=fitting).mean()
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, search, marker in (("random", randomly, "o"), ("grid", grid, "s")):
-        points = search(score, folder, trials)
-        accuracy, strength, rate = max(points)
         with quiet():
-            test = classifier(strength, rate, epochs).fit(x, y).score(x_test, y_test)
+            points = search(score, folder, trials)
+            accuracy, strength, rate = max(points)
+            test = classifier(strength, rate).fit(x, y, **fitting).score(x_test, y_test)
         row = {"trials": len(points), "strength": strength, "rate": rate}
         results[name] = row | {"cross-validated": accuracy, "test accuracy": test}
         scores, *places = zip(*points, strict=True)

@@ -67,10 +67,10 @@ def test_logistic_selection_needs_few_factors(saved):
 
 @on_tensorflow
 def test_gene_expression_reads_few_genes(saved):
-    results = gene_expression.main(saved, epochs=100, folds=2, genes=1000)
+    results = gene_expression.main(saved, epochs=100, folds=2, genes=500)
     plain, *_, strong = [row for name, row in results.items() if name.startswith("network")]
-    assert plain["genes"] == 1000
-    assert strong["genes"] < 800
+    assert plain["genes"] == 500
+    assert strong["genes"] < 400
     assert strong["accuracy"] > 0.4
 
 
@@ -84,11 +84,11 @@ def test_image_classification_removes_filters(saved):
 
 @on_tensorflow
 def test_sentiment_keeps_fewer_words_with_more_strength(saved):
-    results = sentiment.main(saved, words=500, epochs=1, limit=4000)
+    results = sentiment.main(saved, words=2000, epochs=2, limit=8000)
     words = [row["words"] for row in results.values()]
-    assert words[0] == 500
+    assert words[0] == 2000
     assert words == sorted(words, reverse=True)
-    assert words[-1] < 500
+    assert words[-1] < 1000
 
 
 @on_tensorflow
