@@ -1,7 +1,7 @@
 """How strong, and how much dropout: a random search with KerasTuner, a grid with Optuna.
 
-Both score by the same K-fold cross-validation of scikit-learn, through `keras.wrappers`. Trials are
-kept in the output folder: stopped and started again, or with more `--trials`, the search goes on.
+Both score by scikit-learn's K-fold cross-validation, through `keras.wrappers`. Trials are kept in
+the output folder: stopped and started again, or with more `--trials`, the search goes on.
 """
 
 import keras
@@ -19,7 +19,6 @@ STRENGTHS, RATES = [0.05, 0.2, 0.8], [0.0, 0.25, 0.5]
 
 
 def network(X, y, strength, rate):  # noqa: N803 (the wrapper gives X by name)
-    """What the wrapper calls with the training fold; the labels are one-hot rows by then."""
     keras.utils.set_random_seed(0)
     hidden = [keras.layers.Dense(128, "relu"), kr.layers.ScheduledDropout(rate)]
     model = keras.Sequential([*hidden, keras.layers.Dense(y.shape[1], "softmax")])
@@ -46,8 +45,8 @@ def randomly(score, folder, count):
     settings = {"objective": keras_tuner.Objective("accuracy", "max"), "max_trials": count}
     tuner = CrossValidated(seed=0, hyperparameters=values, directory=folder, **settings)
     tuner.search(score, verbose=0)
-    best = [(t.score, t.hyperparameters) for t in tuner.oracle.get_best_trials(count)]
-    return [(score, values["strength"], values["rate"]) for score, values in best]
+    best = tuner.oracle.get_best_trials(count)
+    return [(t.score, t.hyperparameters["strength"], t.hyperparameters["rate"]) for t in best]
 
 
 def grid(score, folder, count):
@@ -88,12 +87,12 @@ def main(output=".", epochs=15, folds=3, trials=9):
         results[name] = row | {"cross-validated": accuracy, "test accuracy": test}
         scores, *places = zip(*points, strict=True)
         shown = axes.scatter(*places, 90, scores, marker=marker, edgecolors="k")
-    figure.colorbar(shown, label="cross-validated accuracy; squares: the grid")
+    figure.colorbar(shown, label="accuracy; squares: the grid")
     axes.set(xscale="log", xlabel="strength", ylabel="rate")
     formats = dict.fromkeys(row, ".2g") | dict.fromkeys(("cross-validated", "test accuracy"), ".1%")
     show(f"Digits, {folds} folds, {len(new)} new trials", results, formats)
     save(figure, output, "strength_search.png")
-    return {**results, "new": len(new)}
+    return results | {"new": len(new)}
 
 
 if __name__ == "__main__":
