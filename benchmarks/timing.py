@@ -39,29 +39,46 @@ def interleave(cases: dict[str, Callable], rounds: int, warm_up: int = 2) -> dic
     return seconds
 
 
+def wait(result: object) -> object:
+    """The result of an operation, once it is there: JAX returns before."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.block_until_ready(result)
+    return result
+
+
+def median(times: list[float]) -> float:
+    return statistics.median(times)
+
+
+def spread(times: list[float]) -> str:
+    """The range between the quartiles, as a share of the median."""
+    if len(times) < 2:
+        return ""
+    low, middle, high = statistics.quantiles(times, n=4)
+    return f"{(high - low) / middle:.0%}"
+
+
 def ratio(seconds: dict[str, list[float]], case: str, base: str) -> float:
     """How many times the median of `base` the median of `case` takes."""
-    return statistics.median(seconds[case]) / statistics.median(seconds[base])
+    return median(seconds[case]) / median(seconds[base])
 
 
 def rows(seconds: dict[str, list[float]], base: str) -> list[tuple[str, ...]]:
-    """A line for each case, in the columns of HEADER; the spread is between the quartiles."""
-    table = []
-    for name, times in seconds.items():
-        middle, low = statistics.median(times), min(times)
-        quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [middle] * 3
-        table.append(
-            (
-                name,
-                f"{1e3 * middle:.2f}",
-                f"{1e3 * low:.2f}",
-                f"{(quartiles[2] - quartiles[0]) / middle:.0%}",
-                f"{ratio(seconds, name, base):.2f}",
-                f"{low / min(seconds[base]):.2f}",
-                str(len(times)),
-            )
+    """A line for each case, in the columns of HEADER."""
+    return [
+        (
+            name,
+            f"{1e3 * median(times):.2f}",
+            f"{1e3 * min(times):.2f}",
+            spread(times),
+            f"{ratio(seconds, name, base):.2f}",
+            f"{min(times) / min(seconds[base]):.2f}",
+            str(len(times)),
         )
-    return table
+        for name, times in seconds.items()
+    ]
 
 
 def machine() -> str:

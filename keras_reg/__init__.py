@@ -1,13 +1,25 @@
 """Regularization for Keras 3: penalties, proximal training, scheduled dropout, reports."""
 
-from keras_reg import callbacks, layers, ops, optimizers, regularizers, report, schedules
+from keras_reg import (
+    callbacks,
+    evaluation,
+    layers,
+    ops,
+    optimizers,
+    regularizers,
+    report,
+    schedules,
+)
 from keras_reg.attach import regularize
+from keras_reg.evaluation import compare
 from keras_reg.report import sparsity
 
 __version__ = "0.1.0"
 
 __all__ = [
     "callbacks",
+    "compare",
+    "evaluation",
     "layers",
     "ops",
     "optimizers",

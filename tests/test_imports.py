@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "regularizers": {"ops", "schedules", "structure"},
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules"},
-    "report": {"ops", "structure", "regularizers"},
-    "callbacks": {"report", "optimizers"},
+    "report": {"ops", "schedules", "structure", "regularizers", "optimizers"},
+    "evaluation": {"report"},
+    "callbacks": {"ops", "report", "optimizers", "layers", "schedules"},
     "attach": {"optimizers", "regularizers", "structure"},
 }
 

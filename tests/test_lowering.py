@@ -17,6 +17,7 @@ from keras_reg.ops import (
     counts,
     groups,
     matrix,
+    noise,
     norms,
     prox,
     random,
@@ -32,30 +33,44 @@ pytestmark = pytest.mark.skipif(
 
 W = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
 ROW = np.sort(np.abs(W[:, 0]))[::-1].copy()
+MAPS = np.ones((2, 6, 5, 3), "float32")
 SEED, STEP = np.int32(1), np.int32(2)
 RATE, SCALE = np.float32(0.3), np.float32(0.5)
 
 # An example of every operation: a function of arrays, and the arrays.
 OPS = {
+    "alpha": (lambda *a: noise.alpha(*a), W, RATE, SEED, STEP),
     "as_matrix": (matrix.as_matrix, W),
     "ball_threshold": (thresholds.ball_threshold, np.abs(W), SCALE),
     "bh_weights": (lambda x: x * sorted_l1.bh_weights(4, 0.1), W),
+    "bits": (lambda *a: random.bits((4, 5), *a), SEED, STEP),
     "capped_soft_threshold": (lambda r, t: prox.capped_soft_threshold(r, t, 2.0), np.abs(W), SCALE),
     "chain_fit": (chain.chain_fit, W, SCALE, SCALE),
-    "dropout": (lambda *a: random.dropout(*a), W, RATE, SEED, STEP),
-    "element_index": (lambda x: random.element_index((4, 5)) + ops.cast(x, "int32"), SCALE),
+    "counters": (lambda x: random.counters((4, 5))[1] + ops.cast(x, "int32"), SCALE),
+    "drop_block": (lambda *a: noise.drop_block(*a, 3, False), MAPS, RATE, SEED, STEP),
+    "dropout": (lambda *a: noise.dropout(*a), W, RATE, SEED, STEP),
+    "element_bits": (
+        lambda *a: random.element_bits(None, *a),
+        np.arange(4, dtype="int32"),
+        SEED,
+        STEP,
+    ),
     "from_group_rows": (lambda x: groups.from_group_rows(x, (4, 6), 0), W.T.copy()),
+    "gaussian": (lambda *a: noise.gaussian(*a), W, RATE, SEED, STEP),
     "gram_error": (matrix.gram_error, W),
     "gram_minus_identity": (matrix.gram_minus_identity, W),
     "gram_residual": (matrix.gram_residual, W, W[:1]),
     "group_norms": (norms.group_norms, W),
     "group_rows": (lambda x: groups.group_rows(x, -1), W),
     "hash32": (random.hash32, np.arange(4, dtype="int32"), SEED),
+    "inverse_kept": (random.inverse_kept, RATE),
+    "keep": (lambda *a: random.keep((4, 5), *a), RATE, SEED, STEP),
     "keep_non_finite": (matrix.keep_non_finite, W, W),
     "l1_ball_threshold": (matrix.l1_ball_threshold, ROW, SCALE),
     "largest": (ranks.largest, ROW, np.int32(3)),
     "largest_of_last_axis": (lambda x: ranks.largest_of_last_axis(x, 2), W),
     "linear_weights": (lambda x: x * sorted_l1.linear_weights(4), W),
+    "normal": (lambda *a: random.normal((4, 5), *a), SEED, STEP),
     "random_signs": (lambda seed: matrix.random_signs(2, 4, seed), SEED),
     "rank_mask": (lambda s: matrix.rank_mask(s, (6, 4)), ROW),
     "replica_seed": (lambda seed: random.replica_seed(seed, 1), SEED),
@@ -66,6 +81,7 @@ OPS = {
     "sorted_l1_prox": (sorted_l1.sorted_l1_prox, ROW, ROW),
     "squared_sum_threshold": (thresholds.squared_sum_threshold, np.abs(W), SCALE),
     "thin_svd": (matrix.thin_svd, W),
+    "threshold": (random.threshold, RATE),
     "top_direction": (lambda x: matrix.top_direction(x, 2), W),
     "uniform": (lambda seed, step: random.uniform((4, 5), seed, step), SEED, STEP),
     "unit": (matrix.unit, ROW),
@@ -74,13 +90,17 @@ OPS = {
 }
 # Public functions of the room that take no tensor, or run what is given to them.
 NO_OPERATION = {
+    "block_size",
     "check_group_axis",
     "check_matrix",
     "compiled",
     "group_size",
+    "next_step",
     "read",
+    "recomputed",
     "reduced_axes",
     "replica_id",
+    "strides",
     "update",
     "xla_enabled",
 }

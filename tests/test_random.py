@@ -7,12 +7,13 @@ from gradients import value_and_gradient
 from keras import ops
 
 from keras_reg.ops.backend import compiled
-from keras_reg.ops.random import dropout, element_index, hash32, uniform
+from keras_reg.ops.noise import dropout
+from keras_reg.ops.random import counters, element_bits, hash32, keep, strides, uniform
 
 RATES = [0.0, 0.1, 0.5, 0.9, 1.0]
 GOLDEN = [
-    [[14930635, 14196696, 16606080], [1665112, 742220, 13579130]],
-    [[14736449, 11718833, 12969652], [4239772, 10044447, 7213659]],
+    [[2261156, 3727772, 14326486], [4322594, 7488880, 16187487]],
+    [[10392079, 4545656, 12079945], [11744168, 13721553, 12388836]],
 ]
 
 
@@ -46,6 +47,14 @@ def lowbias32(x, key):
     return x ^ (x >> 16)
 
 
+def element_hash(counter, first, second):
+    wrap = 2**32
+    x = counter * 0x9E3779B9 % wrap ^ first
+    x = (x ^ (x >> 15)) * 0x7FEB352D % wrap
+    x = ((x ^ (x >> 15)) + second) * 0x846CA68B % wrap
+    return x >> 8
+
+
 def test_hash_follows_its_published_steps():
     random = np.random.default_rng(0)
     edges = [0, 1, 2, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1]
@@ -75,10 +84,87 @@ def test_draws_are_these_on_every_backend_and_in_every_release():
     assert (draw((2, 3), seed=2**31 - 1, step=1000) * 2**24).astype(int).tolist() == GOLDEN[1]
 
 
+def test_draws_follow_their_definition():
+    # In Python integers: two words from seed and step, one to one, and the hash of the counter.
+    for seed, step in ((1, 0), (2**31 - 1, 1000), (0, 0)):
+        first = lowbias32(step * 0x9E3779B9 % 2**32, seed)
+        second = lowbias32(first, seed)
+        expected = [(element_hash(i, first, second) + 2**23) % 2**24 for i in range(6)]
+        assert (draw((2, 3), seed, step).ravel() * 2**24).astype(int).tolist() == expected
+
+
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3), (4, 1, 3), (2, 3, 4, 5)])
 def test_elements_are_counted_row_by_row(shape):
     expected = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-    np.testing.assert_array_equal(numpy(element_index(shape)), expected)
+    high, low = counters(shape)
+    assert high is None
+    np.testing.assert_array_equal(numpy(low), expected)
+
+
+HUGE = [(2**20, 2**13), (3, 2**30, 5), (70_000, 70_000), (2**16, 2**16, 2), (5, 2**20, 7, 999)]
+
+
+@pytest.mark.parametrize("shape", HUGE)
+def test_no_two_elements_of_a_huge_array_share_a_counter(shape):
+    # The counters of random elements, of their neighbours and of the corners, without an array.
+    random = np.random.default_rng(0)
+    chosen = [tuple(int(random.integers(n)) for n in shape) for _ in range(2000)]
+    chosen += [(*p[:-1], (p[-1] + 1) % shape[-1]) for p in chosen]
+    chosen += [tuple(n - 1 for n in shape), (0,) * len(shape)]
+    words = {
+        position: tuple(
+            sum(p * pair[word] for p, pair in zip(position, strides(shape), strict=True))
+            for word in (0, 1)
+        )
+        for position in chosen
+    }
+    assert len(set(words.values())) == len(words)
+    assert all(high < 2**32 and low < 2**32 for high, low in words.values())
+    assert any(high > 0 for high, low in words.values())
+
+
+def test_strides_are_those_of_the_last_axes_that_fit():
+    assert strides((2**16, 2**16)) == [(0, 2**16), (0, 1)]
+    assert strides((2**16 + 1, 2**16)) == [(1, 0), (0, 1)]
+    assert strides((3, 2**17, 2**16)) == [(2**17, 0), (1, 0), (0, 1)]
+    assert strides((2, 3, 2**31)) == [(3, 0), (1, 0), (0, 1)]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lengths unknown until it runs")
+def test_unknown_lengths_are_counted_alike():
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3, None))], autograph=False)
+    def unknown(x):
+        return uniform(ops.shape(x), int32(1), int32(0))
+
+    np.testing.assert_array_equal(unknown(tf.zeros((4, 3, 5))), draw((4, 3, 5)))
+
+    def words(*shape):
+        found = strides(tuple(tf.constant(length) for length in shape))
+        return [(int(high), int(low)) for high, low in found]
+
+    for shape in HUGE:
+        assert words(*shape) == strides(shape)
+
+
+def test_high_words_of_zero_change_nothing_and_others_all():
+    low, seed, step = ops.arange(2000, dtype="int32"), int32(1), int32(2)
+    bare = numpy(element_bits(None, low, seed, step))
+    np.testing.assert_array_equal(bare, numpy(element_bits(int32(0), low, seed, step)))
+    blocks = [numpy(element_bits(int32(high), low, seed, step)) for high in (0, 1, 2, 2**31 - 1)]
+    for index, one in enumerate(blocks):
+        for other in blocks[:index]:
+            assert np.mean(one == other) < 0.01
+            assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(2000)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="only PyTorch draws in pieces")
+def test_pieces_are_those_of_the_whole(monkeypatch):
+    rate, seed, step = ops.convert_to_tensor(0.3), int32(1), int32(2)
+    whole = numpy(keep((40, 77), rate, seed, step))
+    monkeypatch.setattr("keras_reg.ops.random.block_size", lambda: 1000)
+    np.testing.assert_array_equal(numpy(keep((40, 77), rate, seed, step)), whole)
 
 
 def test_draws_are_uniform():

@@ -1,5 +1,7 @@
 """Callbacks: thin, they call the other parts of the package."""
 
+from keras_reg.callbacks.generalization_gap import GeneralizationGap
+from keras_reg.callbacks.schedule_logger import ScheduleLogger
 from keras_reg.callbacks.sparsity_report import SparsityReport
 
-__all__ = ["SparsityReport"]
+__all__ = ["GeneralizationGap", "ScheduleLogger", "SparsityReport"]

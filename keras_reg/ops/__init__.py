@@ -2,9 +2,10 @@
 
 from keras_reg.ops.backend import compiled
 from keras_reg.ops.counts import zero_counts
+from keras_reg.ops.noise import dropout
 from keras_reg.ops.norms import group_norms, group_size, safe_norm
 from keras_reg.ops.prox import capped_soft_threshold, shrink_norms, soft_threshold
-from keras_reg.ops.random import dropout, uniform
+from keras_reg.ops.random import uniform
 from keras_reg.ops.ranks import largest, largest_of_last_axis
 
 __all__ = [

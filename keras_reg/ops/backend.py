@@ -3,7 +3,9 @@
 Everything else in the package is written in `keras.ops` and runs unchanged on the three backends.
 """
 
+import contextlib
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +52,157 @@ def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callab
 
     # Keras writes its layers without AutoGraph, and so are the ops here.
     return tf.function(function, jit_compile=True, autograph=False)
+
+
+def recomputed(
+    function: Callable, gradient: Callable | None = None, static_argnums: tuple[int, ...] = ()
+) -> Callable:
+    """Compiles a function of `x` that its backward pass computes again instead of storing anything.
+
+    For random masks, which are cheaper to draw twice than to keep. Only `x` has a gradient.
+
+    Args:
+        function: `function(x, *arguments)` to a tensor of x's shape, affine in x.
+        gradient: `gradient(upstream, *arguments)`, the derivative along x. None: `function`, which
+            is right where it is linear in x and acts on each element alone.
+        static_argnums: positions of hashable Python arguments, fixed at trace time.
+
+    Returns:
+        A function of the same arguments, by position.
+
+    Example:
+        >>> triple = recomputed(lambda x, factor: factor * x)
+        >>> float(triple(keras.ops.ones(()), keras.ops.array(3.0)))
+        3.0
+    """
+    forward = compiled(function, static_argnums)
+    backward = forward if gradient is None else compiled(gradient, static_argnums)
+    if keras.backend.backend() == "torch":
+        return _torch_recomputed(forward, backward)
+    if keras.backend.backend() == "jax":
+        return _jax_recomputed(forward, backward, static_argnums)
+
+    def call(x: Any, *arguments: Any) -> Any:
+        @keras.ops.custom_gradient
+        def of_x(x):
+            return forward(x, *arguments), lambda upstream: backward(upstream, *arguments)
+
+        return of_x(x)
+
+    return call
+
+
+def _jax_recomputed(
+    forward: Callable, backward: Callable, static_argnums: tuple[int, ...]
+) -> Callable:
+    # keras.ops.custom_gradient differentiates along all arguments, of which some are integers, and
+    # may not close over what is traced inside of a checkpoint.
+    import jax
+
+    def first(*arguments: Any) -> tuple[Any, tuple]:
+        numbered = list(enumerate(arguments))
+        kept = [x for place, x in numbered if place > 0 and place not in static_argnums]
+        return forward(*arguments), tuple(kept)
+
+    def second(*packed: Any) -> tuple:
+        *static, kept, upstream = packed
+        arguments = list(kept)
+        for place, value in zip(static_argnums, static, strict=True):
+            arguments.insert(place - 1, value)
+        return (backward(upstream, *arguments), *(None for _ in kept))
+
+    call = jax.custom_vjp(lambda *arguments: forward(*arguments), nondiff_argnums=static_argnums)
+    call.defvjp(first, second)
+    return call
+
+
+def _torch_recomputed(forward: Callable, backward: Callable) -> Callable:
+    # keras.ops.custom_gradient would keep `x` until the backward pass, which has no use for it.
+    import torch
+
+    class Recomputed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, *arguments: Any) -> Any:
+            ctx.arguments = arguments
+            return forward(x, *arguments)
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            gradient = backward(upstream[0], *ctx.arguments)
+            return (gradient, *(None for _ in ctx.arguments))
+
+    return Recomputed.apply
+
+
+def block_size() -> int | None:
+    """How many random numbers to draw at a time; None for all, where a compiler fuses the work.
+
+    Eager PyTorch on a CPU works through an array once for each operation, which is several times
+    as fast in pieces that stay in the cache.
+
+    Example:
+        >>> block_size() in (None, 262144)
+        True
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return None if torch.cuda.is_available() else 2**18
+    return None
+
+
+def next_step(counter: Any) -> Any:
+    """The value of a counter, which then counts one more.
+
+    In the second run of a `keras.remat` function, that of its backward pass, it returns what the
+    latest run returned and counts nothing, so that both runs draw the same masks.
+
+    Args:
+        counter: `keras.Variable`, an int32 scalar.
+
+    Example:
+        >>> counter = keras.Variable(3, dtype="int32", trainable=False)
+        >>> int(next_step(counter)), int(counter)
+        (3, 4)
+    """
+    step = keras.ops.copy(read(counter))
+    if _is_second_run():
+        return step - 1
+    with _trace_of(counter):
+        counter.assign(read(counter) + 1)
+    return step
+
+
+def _is_second_run() -> bool:
+    """Whether Python runs a function for the second time, within its backward pass."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        # No public name says it; torch.utils.checkpoint itself asks this one.
+        return torch._C._current_graph_task_id() != -1
+    if backend == "tensorflow":
+        frame: Any = sys._getframe()
+        while frame is not None and frame.f_code.co_name != "inner_recompute_grad":
+            frame = frame.f_back
+        return frame is not None
+    return False  # JAX runs a function once and repeats what it did.
+
+
+def _trace_of(counter: Any) -> Any:
+    """On JAX, a context that records in the function whose argument the counter's value is.
+
+    Not in a function traced inside of it, as `keras.remat` does, whence the next value could not
+    leave.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+        import jax.extend.core
+
+        value = counter.value
+        if isinstance(value, jax.core.Tracer):
+            return jax.extend.core.set_current_trace(value._trace)
+    return contextlib.nullcontext()
 
 
 def read(x: Any) -> Any:
@@ -122,3 +275,37 @@ def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> Non
 
     native = variable.value if isinstance(variable, keras.Variable) else variable
     tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))
+
+
+def is_chief() -> bool:
+    """Whether this process is the first of those that train together, or the only one.
+
+    Example:
+        >>> is_chief()
+        True
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.process_index() == 0
+    if backend == "torch":
+        import torch.distributed as distributed
+
+        return not (distributed.is_available() and distributed.is_initialized()) or (
+            distributed.get_rank() == 0
+        )
+    return _is_chief_of_strategy()
+
+
+def _is_chief_of_strategy() -> bool:
+    import tensorflow as tf
+
+    resolver = getattr(tf.distribute.get_strategy(), "cluster_resolver", None)
+    if resolver is None or not resolver.cluster_spec().as_dict():
+        return True
+    # TensorFlow's rule: a chief if the cluster has one, or else the first worker.
+    if resolver.task_type == "worker":
+        has_chief = "chief" in resolver.cluster_spec().as_dict()
+        return not has_chief and resolver.task_id == 0
+    return resolver.task_type in ("chief", "master")

@@ -1,21 +1,16 @@
-"""Schedules: a step in, a value out, inside the compiled training step.
-
-One schedule serves as a rate, a strength or a learning rate, and so do those of
-`keras.optimizers.schedules`.
-"""
+"""Ramps: from one value to another, then constant."""
 
 import math
-import numbers
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-Value: TypeAlias = float | LearningRateSchedule
+from keras_reg.schedules.checks import check_count, check_number
 
 
-class _Ramp(LearningRateSchedule):
+class Ramp(LearningRateSchedule):
     """A way from one value to another, then constant. A subclass says how it goes."""
 
     def __init__(self, initial: float, final: float, steps: int, delay: int):
@@ -27,8 +22,7 @@ class _Ramp(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         elapsed = ops.cast(step, "float32") - self.delay
-        left = self._left(ops.clip(elapsed / self.steps, 0.0, 1.0))
-        return left * self.initial + (1.0 - left) * self.final
+        return self._between(ops.clip(elapsed / self.steps, 0.0, 1.0))
 
     def get_config(self) -> dict:
         return {
@@ -38,13 +32,18 @@ class _Ramp(LearningRateSchedule):
             "delay": self.delay,
         }
 
+    def _between(self, done: Any) -> Any:
+        """The value at a fraction of the way."""
+        left = self._left(done)
+        return left * self.initial + (1.0 - left) * self.final
+
     def _left(self, done: Any) -> Any:
         """The share of `initial` at a fraction of the way: exactly 1 at 0 and 0 at 1."""
         raise NotImplementedError
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class Linear(_Ramp):
+class Linear(Ramp):
     """Straight line from one value to another, then constant.
 
     value:  initial + (final - initial) * clip((step - delay) / steps, 0, 1)
@@ -73,7 +72,7 @@ class Linear(_Ramp):
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class Polynomial(_Ramp):
+class Polynomial(Ramp):
     """From one value to another, fast at first and slower towards the end, then constant.
 
     value:  final + (initial - final) * (1 - clip((step - delay) / steps, 0, 1))**power
@@ -111,79 +110,68 @@ class Polynomial(_Ramp):
         return {**super().get_config(), "power": self.power}
 
 
-def check_number(
-    value: Any, name: str, at_least: float = -math.inf, at_most: float = math.inf
-) -> float:
-    """Returns a finite number in a range as a plain Python number.
+@keras.saving.register_keras_serializable("keras_reg")
+class Cosine(Ramp):
+    """Half a cosine wave from one value to another, slow at both ends, then constant.
 
-    Raises: ValueError that names the argument if it is anything else.
+    value:  final + (initial - final) * (1 + cos(pi * clip((step - delay) / steps, 0, 1))) / 2
 
-    Example:
-        >>> check_number(0.5, "rate", at_least=0, at_most=1)
-        0.5
-    """
-    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    is_number = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
-    if not is_number or not math.isfinite(plain) or not at_least <= plain <= at_most:
-        bounds = [f"at least {at_least}"] * (at_least > -math.inf)
-        bounds += [f"at most {at_most}"] * (at_most < math.inf)
-        wanted = " and ".join(["a finite number", *bounds])
-        raise ValueError(f"Expected `{name}` to be {wanted}. Received: {name}={value!r}")
-    return plain
+    Both ends are exact: `initial` up to step `delay`, `final` from step `delay + steps` on.
 
-
-def check_count(value: Any, name: str, at_least: int) -> int:
-    """Returns a whole number as an int.
-
-    Raises: ValueError that names the argument if it is anything else.
+    Args:
+        initial: float. Value at the start.
+        final: float. Value at the end.
+        steps: int >= 1. Training steps (batches) from one to the other.
+        delay: int >= 0. Training steps before it begins to move.
+    Shapes: step: (), any integer or float dtype. value: (), float32.
+    Raises: ValueError if an argument is out of range or not a finite number.
+    Reference: Loshchilov & Hutter, "SGDR", ICLR 2017.
 
     Example:
-        >>> check_count(3.0, "steps", at_least=1)
-        3
+        >>> ramp = Cosine(0.0, 0.5, steps=100, delay=10)
+        >>> [round(float(ramp(step)), 3) for step in (0, 10, 60, 110, 500)]
+        [0.0, 0.0, 0.25, 0.5, 0.5]
     """
-    count = check_number(value, name, at_least=at_least)
-    if int(count) != count:
-        raise ValueError(f"Expected `{name}` to be a whole number. Received: {name}={value!r}")
-    return int(count)
+
+    def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
+        super().__init__(initial, final, steps, delay)
+
+    def _left(self, done: Any) -> Any:
+        left = (1.0 + ops.cos(math.pi * done)) / 2
+        return ops.where(done >= 1.0, 0.0, left)
 
 
-def check_value(
-    value: Any, name: str, at_least: float = -math.inf, at_most: float = math.inf
-) -> Value:
-    """Returns a number in a range, or a schedule.
+@keras.saving.register_keras_serializable("keras_reg")
+class Exponential(Ramp):
+    """From one value to another by the same factor each step, then constant.
 
-    Raises: ValueError that names the argument if it is anything else.
+    value:  initial * (final / initial) ** clip((step - delay) / steps, 0, 1)
+
+    For strengths, whose sensible values span orders of magnitude. Both ends are exact: `initial` up
+    to step `delay`, `final` from step `delay + steps` on.
+
+    Args:
+        initial: float > 0. Value at the start.
+        final: float > 0. Value at the end.
+        steps: int >= 1. Training steps (batches) from one to the other.
+        delay: int >= 0. Training steps before it begins to move.
+    Shapes: step: (), any integer or float dtype. value: (), float32.
+    Raises: ValueError if an argument is out of range or not a finite number.
 
     Example:
-        >>> check_value(0.5, "rate", at_least=0, at_most=1)
-        0.5
+        >>> ramp = Exponential(1.0, 0.01, steps=100, delay=10)
+        >>> [round(float(ramp(step)), 3) for step in (0, 10, 60, 110, 500)]
+        [1.0, 1.0, 0.1, 0.01, 0.01]
     """
-    if isinstance(value, LearningRateSchedule):
-        return value
-    if isinstance(value, dict):
-        return check_value(keras.saving.deserialize_keras_object(value), name)
-    try:
-        return check_number(value, name, at_least, at_most)
-    except ValueError as error:
-        raise ValueError(f"{error}. A schedule (`keras_reg.schedules`) is accepted too.") from None
 
+    def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
+        super().__init__(initial, final, steps, delay)
+        for name in ("initial", "final"):
+            if getattr(self, name) <= 0:
+                raise ValueError(
+                    f"Expected `{name}` to be above 0. Received: {name}={getattr(self, name)!r}"
+                )
 
-def evaluate(value: Value, step: Any) -> Any:
-    """The value at a step, as a float32 scalar tensor.
-
-    Example:
-        >>> float(evaluate(Linear(0.0, 1.0, steps=4), 1)), float(evaluate(0.5, 1))
-        (0.25, 0.5)
-    """
-    return ops.cast(value(step) if callable(value) else value, "float32")
-
-
-def serialize(value: Value) -> Any:
-    """A number as it is, a schedule as its config.
-
-    Example:
-        >>> serialize(0.5)
-        0.5
-    """
-    is_schedule = isinstance(value, LearningRateSchedule)
-    return keras.saving.serialize_keras_object(value) if is_schedule else value
+    def _between(self, done: Any) -> Any:
+        between = self.initial * ops.exp(done * math.log(self.final / self.initial))
+        return ops.where(done >= 1.0, self.final, between)

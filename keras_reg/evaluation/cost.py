@@ -1,0 +1,56 @@
+"""What a model costs to keep and to run: the size of its file, and the time of a prediction."""
+
+import pathlib
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import keras
+
+
+def file_size(model: keras.Model) -> int:
+    """Bytes of the model's `.keras` file, without its optimizer, compressed as zip does.
+
+    Zeros compress well, so exact zeros show here even before they are cut.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> file_size(model) > 1000
+        True
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.keras")
+        model.save(path, include_optimizer=False)
+        return _zipped(path, pathlib.Path(folder, "model.zip"))
+
+
+def latency(model: keras.Model, x: Any, calls: int = 20) -> float:
+    """Median seconds of one `predict_on_batch`, after a warm-up.
+
+    Args:
+        model: a built model.
+        x: the batch: an array, or a list or dict of arrays.
+        calls: int >= 1.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> latency(model, keras.ops.ones((1, 3)), calls=3) > 0
+        True
+    """
+    seconds = []
+    for call in range(calls + 2):
+        start = time.perf_counter()
+        model.predict_on_batch(x)
+        if call >= 2:  # The first compile.
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def _zipped(path: pathlib.Path, target: pathlib.Path) -> int:
+    """Keras stores its files uncompressed in the archive."""
+    import zipfile
+
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, path.name)
+    return target.stat().st_size

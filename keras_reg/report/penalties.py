@@ -1,0 +1,133 @@
+"""The penalties of a model's weights: their values, and how far a weight is from its optimum."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_reg import schedules
+from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.norms import group_norms
+from keras_reg.optimizers.proximal import Proximal
+from keras_reg.optimizers.rules import Rules
+from keras_reg.regularizers import L1
+from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.projection import Projection
+
+
+class Term(NamedTuple):
+    """A penalty on a variable, in the loss or in `Proximal`.
+
+    Args:
+        variable: the variable.
+        penalty: a `Penalty`, or a regularizer of Keras.
+        clock: a variable that counts the updates, which a schedule follows; None in the loss.
+        scale: a variable that all strengths of a `Proximal` are multiplied with, or None.
+    """
+
+    variable: Any
+    penalty: Any
+    clock: Any
+    scale: Any = None
+
+
+def terms_of(model: Any) -> list[Term]:
+    """The penalties on a model's trainable weights; a frozen weight has none, as in Keras.
+
+    A `Projection` is a condition and has no value.
+
+    Example:
+        >>> layer = keras.layers.Dense(2, kernel_regularizer="l2")
+        >>> layer.build((None, 3))
+        >>> [term.variable.name for term in terms_of(layer)]
+        ['kernel']
+    """
+    trainable = model.trainable_weights
+    terms = [Term(v, v.regularizer, None) for v in trainable if getattr(v, "regularizer", None)]
+    proximal = _proximal(getattr(model, "optimizer", None))
+    if proximal is not None:
+        try:
+            pairs = Rules(proximal.penalties).resolve(trainable)
+        except ValueError:
+            pairs = []  # The optimizer says what does not fit when it is built.
+        scale = getattr(proximal, "strength_scale", None)
+        terms += [Term(variable, p, proximal.iterations, scale) for p, variable in pairs]
+    return [term for term in terms if not isinstance(term.penalty, Projection)]
+
+
+def values(terms: list[Term]) -> Any:
+    """The values of penalties, a float32 vector on the device."""
+    evaluate = _compiled(tuple(term.penalty for term in terms))
+    clocks = [0 if term.clock is None else read(term.clock) for term in terms]
+    scales = [1.0 if term.scale is None else read(term.scale) for term in terms]
+    return evaluate([read(term.variable) for term in terms], clocks, scales)
+
+
+def lacks_zeros(penalty: Any) -> bool:
+    """Whether a regularizer in a loss is an L1, which users expect to make zeros.
+
+    Example:
+        >>> lacks_zeros(keras.regularizers.L1(0.1)), lacks_zeros(keras.regularizers.L2(0.1))
+        (True, False)
+    """
+    is_mixed = isinstance(penalty, keras.regularizers.L1L2) and float(penalty.l1) > 0.0
+    return is_mixed or isinstance(penalty, (L1, keras.regularizers.L1))
+
+
+def distance(term: Term, gradient: Any) -> tuple[float, int | None] | None:
+    """The largest distance of a group from optimality, and how many zero groups are not at rest.
+
+    None if the penalty does not define it.
+    """
+    if not isinstance(term.penalty, Penalty):
+        return None
+    penalty, weights = _steady(term), ops.stop_gradient(read(term.variable))
+    try:
+        distances = penalty.stationarity(weights, gradient)
+    except NotImplementedError:
+        return None
+    norms = group_norms(ops.cast(weights, distances.dtype), getattr(penalty, "group_axis", None))
+    accidental = None
+    if tuple(norms.shape) == tuple(distances.shape):
+        moving = ops.logical_and(ops.equal(norms, 0), ops.greater(distances, 0))
+        accidental = int(ops.sum(ops.cast(moving, "int32")))
+    return float(ops.max(distances)), accidental
+
+
+def _steady(term: Term) -> Penalty:
+    """The penalty with the strength that its schedule, and the scale, give it now."""
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    penalty, scale = term.penalty, 1.0 if term.scale is None else float(read(term.scale))
+    if term.clock is None or (scale == 1.0 and not isinstance(penalty.strength, schedule)):
+        return penalty
+    strength = scale * float(schedules.evaluate(penalty.strength, read(term.clock)))
+    return type(penalty).from_config({**penalty.get_config(), "strength": strength})
+
+
+def _proximal(optimizer: Any) -> Proximal | None:
+    while optimizer is not None and not isinstance(optimizer, Proximal):
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+    return optimizer
+
+
+def _value(penalty: Any, weights: Any, updates: Any) -> Any:
+    weights = ops.stop_gradient(weights)
+    if not isinstance(penalty, Penalty):
+        return ops.cast(penalty(weights), "float32")
+    strength = ops.cast(schedules.evaluate(penalty.strength, updates), "float32")
+    return strength * penalty._omega(ops.cast(weights, "float32"))
+
+
+def _values(penalties: tuple, weights: list[Any], clocks: list[Any], scales: list[Any]) -> Any:
+    each = zip(penalties, weights, clocks, strict=True)
+    return ops.stack([_value(*one) for one in each]) * ops.cast(ops.stack(scales), "float32")
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(penalties: tuple) -> Callable:
+    function = functools.partial(_values, penalties)
+    return (
+        compiled(function) if all(getattr(p, "compilable", True) for p in penalties) else function
+    )

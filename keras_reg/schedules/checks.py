@@ -1,0 +1,128 @@
+"""What a rate or a strength may be: a number, a schedule or a function of the step."""
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import keras
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+Value: TypeAlias = float | LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class Function(LearningRateSchedule):
+    """A schedule from a function of the step.
+
+    Wherever a schedule is accepted the function itself is too, and becomes one of these. It is
+    saved by name: `keras.saving.register_keras_serializable` it, or loading asks for it in
+    `custom_objects`.
+
+    Args:
+        function: takes an integer scalar tensor and returns a scalar, written in `keras.ops`.
+    Shapes: step: (). value: ().
+    Raises: ValueError if `function` is not callable.
+
+    Example:
+        >>> wave = Function(lambda step: 0.5 + 0.5 * ops.sin(ops.cast(step, "float32")))
+        >>> float(wave(0))
+        0.5
+    """
+
+    def __init__(self, function: Callable):
+        super().__init__()
+        if not callable(function):
+            raise ValueError(f"Expected `function` to be callable. Received: {function!r}")
+        self.function = function
+
+    def __call__(self, step: Any) -> Any:
+        return self.function(step)
+
+    def get_config(self) -> dict:
+        return {"function": keras.saving.serialize_keras_object(self.function)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Function":
+        return cls(keras.saving.deserialize_keras_object(config["function"]))
+
+
+def check_number(
+    value: Any, name: str, at_least: float = -math.inf, at_most: float = math.inf
+) -> float:
+    """Returns a finite number in a range as a plain Python number.
+
+    Raises: ValueError that names the argument if it is anything else.
+
+    Example:
+        >>> check_number(0.5, "rate", at_least=0, at_most=1)
+        0.5
+    """
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    is_number = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
+    if not is_number or not math.isfinite(plain) or not at_least <= plain <= at_most:
+        bounds = [f"at least {at_least}"] * (at_least > -math.inf)
+        bounds += [f"at most {at_most}"] * (at_most < math.inf)
+        wanted = " and ".join(["a finite number", *bounds])
+        raise ValueError(f"Expected `{name}` to be {wanted}. Received: {name}={value!r}")
+    return plain
+
+
+def check_count(value: Any, name: str, at_least: int) -> int:
+    """Returns a whole number as an int.
+
+    Raises: ValueError that names the argument if it is anything else.
+
+    Example:
+        >>> check_count(3.0, "steps", at_least=1)
+        3
+    """
+    count = check_number(value, name, at_least=at_least)
+    if int(count) != count:
+        raise ValueError(f"Expected `{name}` to be a whole number. Received: {name}={value!r}")
+    return int(count)
+
+
+def check_value(
+    value: Any, name: str, at_least: float = -math.inf, at_most: float = math.inf
+) -> Value:
+    """Returns a number in a range, or a schedule. A function from steps to values becomes one.
+
+    Raises: ValueError that names the argument if it is anything else.
+
+    Example:
+        >>> check_value(0.5, "rate", at_least=0, at_most=1)
+        0.5
+    """
+    if isinstance(value, LearningRateSchedule):
+        return value
+    if callable(value) and not isinstance(value, type):
+        return Function(value)
+    if isinstance(value, dict):
+        return check_value(keras.saving.deserialize_keras_object(value), name)
+    try:
+        return check_number(value, name, at_least, at_most)
+    except ValueError as error:
+        raise ValueError(f"{error}. A schedule (`keras_reg.schedules`) is accepted too.") from None
+
+
+def evaluate(value: Value, step: Any) -> Any:
+    """The value at a step, as a float32 scalar tensor.
+
+    Example:
+        >>> float(evaluate(Function(ops.sqrt), 4.0)), float(evaluate(0.5, 1))
+        (2.0, 0.5)
+    """
+    return ops.cast(value(step) if callable(value) else value, "float32")
+
+
+def serialize(value: Value) -> Any:
+    """A number as it is, a schedule as its config.
+
+    Example:
+        >>> serialize(0.5)
+        0.5
+    """
+    is_schedule = isinstance(value, LearningRateSchedule)
+    return keras.saving.serialize_keras_object(value) if is_schedule else value

@@ -1,0 +1,101 @@
+"""What the axes of a kernel mean: its inputs, its outputs, and the rest."""
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
+
+class Layout(NamedTuple):
+    """The axes of a weight, by what they index.
+
+    Args:
+        shape: tuple of ints. The weight's shape.
+        shared: tuple of ints. Axes that index inputs and outputs at once, such as the channels of a
+            depthwise convolution.
+        rest: tuple of ints. Axes that index neither, such as the height and width of a filter.
+        inputs: tuple of ints.
+        outputs: tuple of ints.
+    """
+
+    shape: tuple[int, ...]
+    shared: tuple[int, ...]
+    rest: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def length(self, axes: tuple[int, ...]) -> int:
+        """Number of indices over these axes."""
+        return math.prod(self.shape[axis] for axis in axes)
+
+    @property
+    def input_groups(self) -> int:
+        """Number of groups of weights that read one input."""
+        return self.length(self.shared) * self.length(self.inputs)
+
+    @property
+    def output_groups(self) -> int:
+        """Number of groups of weights that write one output."""
+        return self.length(self.shared) * self.length(self.outputs)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """All axes: shared ones, the rest, inputs, outputs."""
+        return (*self.shared, *self.rest, *self.inputs, *self.outputs)
+
+
+def layout_of(layer: Any, name: str, shape: tuple[int, ...]) -> Layout:
+    """The layout of a layer's weight; axis -2 its inputs and -1 its outputs where nothing is known.
+
+    Args:
+        layer: the layer that owns the weight.
+        name: str. The weight's name in the layer.
+        shape: tuple of ints, of length 2 or more.
+
+    Example:
+        >>> layer = keras.layers.Conv2DTranspose(5, 3)
+        >>> layout_of(layer, "kernel", (3, 3, 5, 4)).inputs
+        (3,)
+    """
+    rank = len(shape)
+    rest = tuple(range(rank - 2))
+    if name == "kernel" and isinstance(layer, keras.layers.EinsumDense):
+        return _einsum(layer.equation, shape)
+    if name == "kernel" and isinstance(layer, _TRANSPOSED):
+        return Layout(shape, (), rest, (rank - 1,), (rank - 2,))
+    is_depthwise = isinstance(layer, _DEPTHWISE) and name == "kernel"
+    if is_depthwise or (isinstance(layer, _SEPARABLE) and name == "depthwise_kernel"):
+        return Layout(shape, (rank - 2,), rest, (), (rank - 1,))
+    return Layout(shape, (), rest, (rank - 2,), (rank - 1,))
+
+
+def einsum_labels(equation: str) -> tuple[str, str, str]:
+    """The letters of an EinsumDense's input, kernel and output, without the ellipsis.
+
+    Example:
+        >>> einsum_labels("...x,xy->...y")
+        ('x', 'xy', 'y')
+    """
+    operands, output = equation.replace("...", "").replace(" ", "").split("->")
+    data, kernel = operands.split(",")
+    return data, kernel, output
+
+
+def _einsum(equation: str, shape: tuple[int, ...]) -> Layout:
+    data, kernel, output = einsum_labels(equation)
+    axes: dict[tuple[bool, bool], list[int]] = {}
+    for axis, label in enumerate(kernel):
+        axes.setdefault((label in data, label in output), []).append(axis)
+    shared, rest, inputs, outputs = (
+        tuple(axes.get(key, ()))
+        for key in ((True, True), (False, False), (True, False), (False, True))
+    )
+    return Layout(shape, shared, rest, inputs, outputs)
