@@ -83,6 +83,7 @@ def main(output=".", epochs=150, folds=5, genes=6830):
         marker = "s" if name.startswith("multi") else "o"
         axes.plot(row["genes"], row["accuracy"], marker, label=name)
     axes.set(xscale="log", xlabel="genes used", ylabel="cross-validated accuracy", title=title)
+    axes.xaxis.set_minor_formatter("")
     axes.legend(fontsize="small")
     save(figure, output, "gene_expression.png")
     return results
