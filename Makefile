@@ -31,7 +31,7 @@ notebooks: .venv/dev
 	$(BIN)/python -m pytest -q -m notebook
 
 docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: .venv/dev
 	rm -rf dist build

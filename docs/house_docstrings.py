@@ -12,8 +12,9 @@ from typing import Any
 import griffe
 
 FORMULA = re.compile(r"(value|prox):")
-LINE_SECTION = re.compile(r"(Shapes|Raises|Reference): (.*)")
+LINE_SECTION = re.compile(r"(Shapes|Returns|Raises|Reference): (.*)")
 SECTION = re.compile(r"\w+:$")
+STARRED_NAME = re.compile(r"\s+\*+\w+: ")
 
 
 class HouseDocstrings(griffe.Extension):
@@ -21,7 +22,10 @@ class HouseDocstrings(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, loader: Any, **kwargs: Any) -> None:
         if obj.docstring:
-            obj.docstring.value = rewritten(obj.docstring.value)
+            text = rewritten(obj.docstring.value)
+            # Griffe knows the fields of a NamedTuple as its attributes.
+            is_tuple = obj.is_class and "NamedTuple" in map(str, obj.bases)
+            obj.docstring.value = text.replace("\nArgs:", "\nAttributes:") if is_tuple else text
 
 
 def rewritten(docstring: str) -> str:
@@ -61,5 +65,8 @@ def markdown(block: list[str]) -> list[str]:
 
 def stars_kept(line: str) -> str:
     """A line whose stars are stars, outside of code: Markdown takes two of them for emphasis."""
-    pieces = line.split("`")
-    return "`".join(p.replace("*", r"\*") if at % 2 == 0 else p for at, p in enumerate(pieces))
+    name = STARRED_NAME.match(line)
+    lead = name[0] if name else ""
+    pieces = line[len(lead) :].split("`")
+    kept = (p.replace("*", r"\*") if at % 2 == 0 else p for at, p in enumerate(pieces))
+    return lead + "`".join(kept)

@@ -20,6 +20,8 @@ PAGES = {
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
 }
+# A page that shows a file among other things.
+SHOWN_IN = {"add_penalty.md": "keras_reg/regularizers/log_sum.py"}
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -34,7 +36,7 @@ def on_files(files: Any, config: Any) -> Any:
 def with_links_of_the_site(text: str) -> str:
     """Links to files of the repository become links to their pages."""
     text = text.replace("](docs/", "](")
-    for page, name in PAGES.items():
+    for page, name in {**PAGES, **SHOWN_IN}.items():
         text = text.replace(f"]({name}", f"]({page}")
     return text
 
