@@ -8,11 +8,12 @@ import re
 import pytest
 
 import keras_reg
-from keras_reg import layers, regularizers, schedules
+from keras_reg import layers, optimizers, regularizers, schedules
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf8")
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+ROOMS = [regularizers, layers, schedules, optimizers]
 SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf8")
 
 
@@ -95,7 +96,7 @@ def sources(room):
     return [f"- {', '.join(names)}: {reference}" for reference, names in named.items()]
 
 
-@pytest.mark.parametrize("room", [regularizers, layers, schedules], ids=lambda room: room.__name__)
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.__name__)
 def test_sources_of_the_readme_are_those_of_the_docstrings(room):
     lines = section("Sources").splitlines()
     assert [line for line in sources(room) if line not in lines] == []
