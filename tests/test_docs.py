@@ -35,7 +35,7 @@ def public_names(module=keras_reg):
 def directives(pages=PAGES):
     """What the pages ask mkdocstrings for. A room stands for all that it exports."""
     texts = [page.read_text(encoding="utf8") for page in pages]
-    return {name for text in texts for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
+    return {name for text in texts for name in re.findall(r"^::: (\S+)$", text, re.M)}
 
 
 def missing(shown):
@@ -60,7 +60,9 @@ def test_every_page_is_in_the_menu():
 
 def test_pages_show_rooms_whole():
     texts = {page.name: page.read_text(encoding="utf8") for page in PAGES}
-    assert [name for name, text in texts.items() if re.search(r"^ +(members|filters):", text)] == []
+    assert [
+        name for name, text in texts.items() if re.search(r"^ +(members|filters):", text, re.M)
+    ] == []
 
 
 def code_without_docstrings(source):
@@ -72,7 +74,7 @@ def code_without_docstrings(source):
 
 
 def section(title):
-    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)[1]
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.M)[1]
 
 
 def test_penalty_of_the_readme_is_the_one_of_the_package():
