@@ -2,6 +2,7 @@
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
+# make bench        the benchmarks on BACKENDS, an hour; rewrites the tables of benchmarks/RESULTS.md
 
 PYTHON ?= python3.11
 KERAS_BACKEND ?= tensorflow
@@ -11,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks docs wheel check clean
+.PHONY: quickstart test doctest lint notebooks docs wheel check bench clean
 
 quickstart: .venv/examples
 	$(BIN)/python examples/quickstart.py
@@ -40,6 +41,14 @@ wheel: .venv/dev
 
 check:
 	bash .ci/run
+
+BACKENDS ?= jax tensorflow
+BENCHMARKS := penalties proximal dropout report bandwidth end_to_end
+
+bench: .venv/dev
+	for backend in $(BACKENDS); do for name in $(BENCHMARKS); do \
+		KERAS_BACKEND=$$backend BENCHMARK_RESULTS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done; done
 
 clean:
 	rm -rf .venv build dist site *.egg-info

@@ -96,6 +96,8 @@ def report(section: str, title: str, table: list[tuple[str, ...]], header=HEADER
 
     There it replaces what stands between the marks of its section, or comes last.
     """
+    if _accelerator():
+        section = f"{section} on {_accelerator()}"
     shown = Table(*header, title=f"{title}\n{machine()}")
     for row in table:
         shown.add_row(*row)
@@ -103,7 +105,7 @@ def report(section: str, title: str, table: list[tuple[str, ...]], header=HEADER
     if os.environ.get("BENCHMARK_RESULTS") == "1":
         lines = [header, ["---"] * len(header), *table]
         body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        write_section(RESULTS, section, f"{title}\n\n{machine()}\n\n{body}")
+        write_section(RESULTS, section, f"### {section}\n\n{title}\n\n{machine()}\n\n{body}")
 
 
 def write_section(path: pathlib.Path, section: str, body: str) -> None:
@@ -119,13 +121,20 @@ def write_section(path: pathlib.Path, section: str, body: str) -> None:
 
 
 def _device() -> str:
-    if keras.backend.backend() == "jax":
-        import jax
-
-        if jax.devices()[0].platform != "cpu":
-            return f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
+    if _accelerator():
+        return _accelerator()
     model = ""
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:
             model = next((line.split(":")[1].strip() for line in file if "model name" in line), "")
     return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def _accelerator() -> str:
+    """What JAX computes on if that is no CPU, else nothing."""
+    if keras.backend.backend() != "jax":
+        return ""
+    import jax
+
+    device = jax.devices()[0]
+    return "" if device.platform == "cpu" else f"{len(jax.devices())} x {device.device_kind}"

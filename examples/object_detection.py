@@ -50,7 +50,7 @@ def network(l2, rate):
         for layer in (convolution, layers.BatchNormalization(), layers.ReLU()):
             model.add(layer)
         if rate:
-            model.add(layers.SpatialDropout2D(rate))
+            model.add(kr.layers.ScheduledSpatialDropout2D(rate))
     model.add(layers.Conv2D(CLASSES + 4, 3, padding="same", bias_initializer="zeros"))
     return model
 

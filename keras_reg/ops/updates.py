@@ -1,4 +1,4 @@
-"""What a training step does to variables; with backend.py the one file that names a backend."""
+"""What a training step does to variables. This file and backend.py alone name a backend."""
 
 from collections.abc import Callable
 from typing import Any

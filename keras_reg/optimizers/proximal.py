@@ -9,6 +9,7 @@ from keras import ops
 from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.updates import compiled_in_graph, update
+from keras_reg.optimizers.clock import Clock, Travels
 from keras_reg.optimizers.metrics import Metric, check_step, metric_of
 from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.wrapper import Wrapper
@@ -29,9 +30,10 @@ class Proximal(Wrapper):
     """Wraps an optimizer so that its penalties make weights exactly zero.
 
     After each update of the wrapped optimizer, w <- prox(w, step). The step is the learning rate,
-    for SGD and RMSprop with momentum learning_rate / (1 - momentum), which is how far their updates
-    reach. The penalty takes no part in the loss or its gradient: adaptive optimizers do not rescale
-    it, as with the decoupled weight decay of AdamW, and the loss in the logs is the model's alone.
+    or, for SGD and RMSprop with momentum, how far this update moves a weight whose gradient has
+    been 1 all along: near learning_rate / (1 - momentum) at a steady rate. The penalty takes no
+    part in the loss or its gradient: adaptive optimizers do not rescale it, as with the decoupled
+    weight decay of AdamW, and the loss in the logs is the model's alone.
 
     `step="learning_rate"` measures the proximal step in the plain Euclidean metric, whatever the
     optimizer. With SGD that is the optimizer's own, and training ends where loss + penalty is
@@ -61,7 +63,7 @@ class Proximal(Wrapper):
         ValueError: at construction if `every` or `step` is out of range; at build (`fit` does it)
             if a pattern matches nothing, if two match one variable, if a variable has a
             `kernel_regularizer` of this package too, if a penalty does not fit a variable's shape,
-            or if there is no adaptive step for it; at the first update if a momentum is 1.
+            or if there is no adaptive step for it, or if a momentum is 1.
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
         Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling; Yun, Lozano &
         Yang, "A General Family of Stochastic Proximal Gradient Methods for Deep Learning", 2020,
@@ -89,13 +91,8 @@ class Proximal(Wrapper):
         self.step = check_step(step)
         self._rules = Rules(penalties)
         self._plan = _Plan(())
-        self._strength_scale = self.add_variable(
-            shape=(),
-            initializer="ones",
-            dtype="float32",
-            aggregation="only_first_replica",
-            name="strength_scale",
-        )
+        self._strength_scale = self._add_scalar("strength_scale", 1.0)
+        self._travels = Travels()
 
     @property
     def penalties(self) -> Penalty | dict[str, Penalty]:
@@ -118,7 +115,16 @@ class Proximal(Wrapper):
         self._strength_scale.assign(value)
 
     def _own_variables(self) -> dict[str, Any]:
-        return {"strength_scale": self._strength_scale}
+        return {"strength_scale": self._strength_scale, **self._travels.by_name()}
+
+    def _add_scalar(self, name: str, value: float) -> Any:
+        return self.add_variable(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            aggregation="only_first_replica",
+            name=name,
+        )
 
     def _find(self, variables: list[Any]) -> list[Any]:
         pairs = []
@@ -127,6 +133,7 @@ class Proximal(Wrapper):
             metric = metric_of(owner, penalty, variable) if self.step == "adaptive" else None
             pairs.append(_Pair(penalty, variable, owner, metric))
         self._plan = _Plan(pairs)
+        self._travels.add([pair.optimizer for pair in pairs], self._add_scalar)
         return [pair.variable for pair in pairs]
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
@@ -142,7 +149,8 @@ class Proximal(Wrapper):
         updated = {self._var_key(v) for g, v in zip(grads, variables, strict=True) if g is not None}
         # A snapshot: the update advances the iterations, and with them a scheduled rate.
         clocks = {
-            id(pair.optimizer): _Clock(pair.optimizer, self.every) for pair in self._plan.pairs
+            id(pair.optimizer): Clock(pair.optimizer, self.every, self._travels.get(pair.optimizer))
+            for pair in self._plan.pairs
         }
         self.inner_optimizer.apply(grads, variables)
         scale = read(self._strength_scale)
@@ -180,27 +188,6 @@ class _Plan:
         self.pairs = tuple(pairs)
 
 
-class _Clock:
-    """The step size and iteration of an update that is about to happen."""
-
-    def __init__(self, optimizer: Any, every: int):
-        self._optimizer, self._every = optimizer, every
-        self._step = ops.copy(read(optimizer.learning_rate)) * (_reach(optimizer) * every)
-        self.iteration = ops.copy(read(optimizer.iterations))
-
-    def step(self) -> Any:
-        """The proximal step once the optimizer was called: 0 if it is not due.
-
-        It is not due if the optimizer only accumulated gradients.
-        """
-        if not self._optimizer.gradient_accumulation_steps and self._every == 1:
-            return self._step
-        updates = read(self._optimizer.iterations)
-        is_multiple = ops.equal(ops.mod(updates, self._every), 0)
-        is_due = ops.logical_and(ops.greater(updates, self.iteration), is_multiple)
-        return ops.where(is_due, self._step, ops.zeros_like(self._step))
-
-
 # Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
 # subclass: what a user writes in one, XLA may not know.
 _ELEMENTWISE = (
@@ -212,20 +199,6 @@ _ELEMENTWISE = (
     keras.optimizers.RMSprop,
     keras.optimizers.SGD,
 )
-
-_WITH_MOMENTUM = (keras.optimizers.SGD, keras.optimizers.RMSprop)
-
-
-def _reach(optimizer: Any) -> float:
-    """How far a lasting gradient of 1 moves a weight in each update, in learning rates.
-
-    Keras's momentum adds up to 1 / (1 - momentum) learning rates where that of Adam averages to 1.
-    The proximal step must be as long, or momentum would weaken the penalty by that factor.
-    """
-    momentum = optimizer.momentum if isinstance(optimizer, _WITH_MOMENTUM) else 0.0
-    if momentum >= 1.0:
-        raise ValueError(f"Expected a momentum below 1 in {optimizer.name}. Received: {momentum}")
-    return 1.0 / (1.0 - momentum)
 
 
 def _apply_prox(
