@@ -1,5 +1,6 @@
 # make quickstart   the main job on real data, ending with a printed report
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
+# make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS, an hour; rewrites the tables of benchmarks/RESULTS.md
 
@@ -11,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks wheel check bench clean
+.PHONY: quickstart test doctest lint notebooks docs wheel check bench clean
 
 quickstart: .venv/examples
 	$(BIN)/python examples/quickstart.py
@@ -30,6 +31,9 @@ lint: .venv/dev
 notebooks: .venv/dev
 	$(BIN)/python -m pytest -q -m notebook
 
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 wheel: .venv/dev
 	rm -rf dist build
 	$(BIN)/python -m build --wheel --outdir dist .
@@ -47,7 +51,7 @@ bench: .venv/dev
 	done; done
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -61,3 +65,7 @@ clean:
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) -e '.[examples,jax,notebooks,plot,test,torch]'
 	touch $@ .venv/examples
+
+.venv/docs: setup.cfg | .venv/bin/python
+	$(INSTALL) -e '.[docs]'
+	touch $@

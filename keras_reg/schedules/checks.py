@@ -10,6 +10,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 Value: TypeAlias = float | LearningRateSchedule
+"""What a rate or a strength may be: a number or a schedule, or a function, which becomes one."""
 
 
 @keras.saving.register_keras_serializable("keras_reg")

@@ -1,0 +1,72 @@
+"""The docstrings of this package for mkdocstrings: what is particular to the house, as Markdown.
+
+The google style reads `Args:` and blocks of `Raises:` by itself. Here the formulas become a block
+of their own, the one-line sections get their names in bold, and a star stays a star.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import griffe
+
+FORMULA = re.compile(r"(value|prox):")
+LINE_SECTION = re.compile(r"(Shapes|Returns|Raises|Reference): (.*)")
+SECTION = re.compile(r"\w+:$")
+STARRED_NAME = re.compile(r"\s+\*+\w+: ")
+
+
+class HouseDocstrings(griffe.Extension):
+    """Rewrites each docstring before it is parsed."""
+
+    def on_object(self, *, obj: griffe.Object, loader: Any, **kwargs: Any) -> None:
+        if obj.docstring:
+            text = rewritten(obj.docstring.value)
+            # Griffe knows the fields of a NamedTuple as its attributes.
+            is_tuple = obj.is_class and "NamedTuple" in map(str, obj.bases)
+            obj.docstring.value = text.replace("\nArgs:", "\nAttributes:") if is_tuple else text
+
+
+def rewritten(docstring: str) -> str:
+    """A docstring in the house's template, as google-style Markdown."""
+    return "\n".join(line for block in blocks(docstring) for line in markdown(block)).strip()
+
+
+def blocks(docstring: str) -> Iterator[list[str]]:
+    """Paragraphs and sections: a section starts at its name, blank line before it or not."""
+    block: list[str] = []
+    for line in inspect.cleandoc(docstring).splitlines():
+        if block and (not line or LINE_SECTION.match(line) or SECTION.match(line)):
+            yield block
+            block = []
+        block.append(line)
+    yield block
+
+
+def markdown(block: list[str]) -> list[str]:
+    """The lines of one block, after a blank one."""
+    lines = block if block[0] else block[1:]
+    if not lines or lines[0].startswith(" "):  # More of a section that has blank lines.
+        return block
+    section = LINE_SECTION.match(lines[0])
+    if FORMULA.match(lines[0]):
+        lines = ["```text", *lines, "```"]
+    elif section:
+        name, first = section.groups()
+        lines = [f"**{name}:** {first}", *(line.strip() for line in lines[1:])]
+        lines = [stars_kept(line) if at else line for at, line in enumerate(lines)]
+    elif lines[0] == "Example:":
+        lines = ["Examples:", *lines[1:]]
+    else:
+        lines = [stars_kept(line) for line in lines]
+    return ["", *lines]
+
+
+def stars_kept(line: str) -> str:
+    """A line whose stars are stars, outside of code: Markdown takes two of them for emphasis."""
+    name = STARRED_NAME.match(line)
+    lead = name[0] if name else ""
+    pieces = line[len(lead) :].split("`")
+    kept = (p.replace("*", r"\*") if at % 2 == 0 else p for at, p in enumerate(pieces))
+    return lead + "`".join(kept)

@@ -1,0 +1,38 @@
+"""Functions named as the file they are in: `report.sparsity` is one, in report/sparsity.py.
+
+Once imported, the name of the room is the function. Griffe, which mkdocstrings reads the code with,
+takes the file.
+"""
+
+from typing import Any
+
+import griffe
+
+
+class ShadowedNames(griffe.Extension):
+    """Gives such a name to the function."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: Any, **kwargs: Any) -> None:
+        rooms = [pkg, *pkg.modules.values()]
+        files = [member for room in rooms for member in _files_named_as_an_export(room)]
+        # By the objects, not by their paths, which lead through the file's name.
+        targets = {f"{file.path}.{name}": found for file in files for name, found in _own(file)}
+        targets |= {file.path: targets[f"{file.path}.{file.name}"] for file in files}
+        for room in rooms:
+            for name in room.exports or []:
+                member = room.members[name]
+                path = member.target_path if member.is_alias else member.path
+                if path in targets:
+                    room.members[name] = griffe.Alias(name, targets[path], parent=room)
+
+
+def _files_named_as_an_export(room: griffe.Module) -> list[griffe.Module]:
+    exported = [room.members[name] for name in room.exports or []]
+    modules = [member for member in exported if not member.is_alias and member.is_module]
+    return [module for module in modules if module.name in module.members]
+
+
+def _own(file: griffe.Module) -> list[tuple[str, griffe.Object]]:
+    """All that can be named in a file, imported or not."""
+    members = file.members.items()
+    return [(name, m.final_target if m.is_alias else m) for name, m in members if m.is_public]
