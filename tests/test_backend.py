@@ -10,7 +10,8 @@ import pytest
 from gradients import value_and_gradient
 from keras import ops
 
-from keras_reg.ops.backend import compiled, read, update
+from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.updates import update
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tests a TensorFlow API"

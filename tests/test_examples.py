@@ -1,6 +1,39 @@
-"""Each example runs on a small setting and does what it says."""
+"""Each example runs on a small setting, prints its table, saves its plot and does what it says."""
 
+import os
+import subprocess
+import sys
+
+import fine_tuning
+import gene_expression
+import image_classification
+import keras
+import linear_models
+import logistic_selection
+import numpy as np
+import object_detection
+import pruning
+import pytest
 import quickstart
+import scenes
+import sentiment
+import stock_forecasting
+import translation
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="slow; the run on TensorFlow has it"
+)
+
+
+@pytest.fixture
+def saved(tmp_path, capsys):
+    """Asserts, after the test, that a plot was saved and a table printed."""
+    yield str(tmp_path)
+    (plot,) = tmp_path.glob("*.png")
+    assert plot.stat().st_size > 5000
+    assert "━━" in capsys.readouterr().out
 
 
 def test_quickstart_removes_weights_that_keras_keeps(capsys):
@@ -10,3 +43,144 @@ def test_quickstart_removes_weights_that_keras_keeps(capsys):
     assert proximal["sparsity"] > 0.1
     assert proximal["accuracy"] > plain["accuracy"] - 0.03
     assert "units out" in capsys.readouterr().out
+
+
+@on_tensorflow
+def test_linear_models_equal_those_of_scikit_learn(saved):
+    results = linear_models.main(saved, epochs=5)
+    rows = [row for name, row in results.items() if "," in name]
+    assert len(rows) == 6
+    assert all(row["kept"] == row["scikit-learn"] for row in rows)
+    assert max(row["difference"] for row in rows) < 1e-3
+    career = [
+        sum(results[kind][name] != 0 for name in linear_models.CAREER)
+        for kind in ("lasso", "elastic net")
+    ]
+    assert career == [1, 3]
+
+
+def test_logistic_selection_needs_few_factors(saved):
+    results = logistic_selection.main(saved, steps=300, folds=2)
+    assert results["MCP"]["factors"] <= results["L1"]["factors"] < 20
+    assert min(results["L1"]["AUC"], results["MCP"]["AUC"]) > 0.97
+
+
+@on_tensorflow
+def test_gene_expression_reads_few_genes(saved):
+    results = gene_expression.main(saved, epochs=100, folds=2, genes=500)
+    plain, *_, strong = [row for name, row in results.items() if name.startswith("network")]
+    assert plain["genes"] == 500
+    assert strong["genes"] < 400
+    assert strong["accuracy"] > 0.4
+
+
+def test_image_classification_removes_filters(saved):
+    results = image_classification.main(saved, dataset="digits", epochs=3, strength=5e-3)
+    out = {name: int(row["filters out"].split("/")[0]) for name, row in results.items()}
+    assert out["digits, plain"] == out["digits, scheduled dropout"] == 0
+    assert min(out["digits, group lasso"], out["digits, both"]) > 0
+    assert results["digits, plain"]["test accuracy"] > 0.8
+
+
+@on_tensorflow
+def test_sentiment_keeps_fewer_words_with_more_strength(saved):
+    results = sentiment.main(saved, words=2000, epochs=2, limit=8000)
+    words = [row["words"] for row in results.values()]
+    assert words[0] == 2000
+    assert words == sorted(words, reverse=True)
+    assert words[-1] < 1000
+
+
+@on_tensorflow
+def test_translation_compares_four_trainings(saved):
+    results = translation.main(saved, count=64, epochs=2, tested=32)
+    assert list(results) == ["none", "L2", "dropout", "both"]
+    assert all(0 <= row["exact match"] <= 1 for row in results.values())
+
+
+def test_translation_pads_between_start_and_end():
+    ids, words = translation.sentences([1, 21], "en")
+    assert ids.tolist() == [[1, 3, 2, 0], [1, 4, 3, 2]]
+    assert words == 5
+
+
+@on_tensorflow
+def test_object_detection_scores_four_trainings(saved):
+    results = object_detection.main(saved, epochs=2, count=32, tested=16)
+    assert len(results) == 4
+    assert all(0 <= row["mAP, new scenes"] <= 1 for row in results.values())
+
+
+def test_average_precision_of_right_half_right_and_doubled_boxes():
+    boxes = [[(0, 0, 0, 10, 10)], [(0, 5, 5, 15, 15)]]
+    right = [(0.9, 0, 0, 0, 0, 10, 10), (0.8, 1, 0, 5, 5, 15, 15)]
+    assert scenes.average_precision(right, boxes, 0) == 1.0
+    assert scenes.average_precision(right[:1], boxes, 0) == 0.5
+    # A second box on the same shape is false: the precision of the last hit falls to 2 of 3.
+    doubled = [right[0], (0.85, 0, 0, 0, 0, 10, 9), right[1]]
+    assert scenes.average_precision(doubled, boxes, 0) == pytest.approx((1 + 2 / 3) / 2)
+    assert scenes.average_precision([], boxes, 0) == 0.0
+
+
+def test_detector_reads_its_own_targets():
+    images, boxes = scenes.scenes(5, seed=0)
+
+    class Perfect:
+        def predict(self, images, *_, **__):
+            y = object_detection.targets(boxes)
+            y[..., : scenes.CLASSES] = 20 * y[..., : scenes.CLASSES] - 10
+            return y
+
+    assert scenes.mean_average_precision(object_detection.detect(Perfect(), images), boxes) > 0.8
+
+
+@on_tensorflow
+def test_stock_forecasting_walks_forward(saved):
+    results = stock_forecasting.main(saved, epochs=1, folds=2, strength=0.5)
+    x, y, prices = stock_forecasting.load()
+    # Today's price as the forecast of tomorrow's, from the prices themselves.
+    tested = slice(len(x) - 2 * (len(x) // 3), None)
+    expected = np.abs(prices[tested] * (1 - np.exp(y[tested] / 100))).mean()
+    assert results["naive"]["MAE"] == pytest.approx(expected, rel=1e-5)
+    assert results["L2, GroupLasso on lags"]["lags"] < results["L2"]["lags"] == 10
+
+
+def test_fine_tuning_with_l2sp_forgets_least(saved):
+    results = fine_tuning.main(saved, draws=1, epochs=30)
+    old = {name: row["old digits"] for name, row in results.items()}
+    assert old["fine-tuned, L2SP"] >= max(old["fine-tuned"], old["fine-tuned, L2"])
+    assert old["from scratch"] < 0.6
+
+
+@on_tensorflow
+def test_pruning_meets_its_sparsity(saved):
+    results = pruning.main(saved, epochs=3)
+    for sparsity in pruning.SPARSITIES:
+        for how in ("one cut", "fine-tuned"):
+            assert results[f"TopK({sparsity}), {how}"]["zeros"] == pytest.approx(sparsity, abs=1e-3)
+    assert results["NM(2, 4), fine-tuned"]["zeros"] == 0.5
+    strongest = [results[f"TopK(0.98), {how}"]["accuracy"] for how in ("one cut", "fine-tuned")]
+    assert strongest[0] < strongest[1]
+
+
+@on_tensorflow
+def test_strength_search_goes_on_where_it_stopped(saved):
+    strength_search = pytest.importorskip("strength_search")
+    first = strength_search.main(saved, epochs=1, folds=2, trials=1)
+    again = strength_search.main(saved, epochs=1, folds=2, trials=2)
+    assert (first["new"], again["new"]) == (2, 2)
+    assert first["grid"]["trials"] == first["random"]["trials"] == 1
+    assert again["grid"]["trials"] == again["random"]["trials"] == 2
+
+
+@on_tensorflow
+@pytest.mark.parametrize(
+    ("script", "backend"), [("torch_backend", "torch"), ("jax_distributed", "jax")]
+)
+def test_other_backends(script, backend, saved):
+    pytest.importorskip(backend)
+    path = os.path.join(os.path.dirname(quickstart.__file__), f"{script}.py")
+    command = [sys.executable, path, "--output", saved, "--epochs", "3"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    print(done.stdout)
+    assert backend in done.stdout.lower()

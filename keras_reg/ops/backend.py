@@ -1,4 +1,4 @@
-"""The one file that names TensorFlow, JAX or PyTorch: compilation and replica contexts.
+"""With updates.py all that names TensorFlow, JAX or PyTorch: compilation and replica contexts.
 
 Everything else in the package is written in `keras.ops` and runs unchanged on the three backends.
 """
@@ -228,53 +228,18 @@ def replica_id() -> Any:
         >>> int(replica_id())
         0
     """
-    if keras.backend.backend() == "tensorflow" and _in_replica():
+    if keras.backend.backend() == "tensorflow" and in_replica():
         import tensorflow as tf
 
         return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, "int32")
     return 0
 
 
-def update(variable: Any, function: Callable, *arguments: Any) -> None:
-    """Assigns `function(value, *arguments)` to a variable, on every device that holds a copy.
-
-    Under a `tf.distribute` strategy each replica's copy is updated where it lives, from its own
-    value: copies that were equal stay equal and nothing is sent between devices.
-
-    Args:
-        variable: `keras.Variable`, or a `tf.Variable` in a TensorFlow loop.
-        function: takes the value and the arguments, returns a tensor of the value's shape.
-        *arguments: tensors.
-
-    Example:
-        >>> variable = keras.Variable([1.0, 2.0])
-        >>> update(variable, lambda value, factor: factor * value, 3.0)
-        >>> keras.ops.convert_to_numpy(variable).tolist()
-        [3.0, 6.0]
-    """
-    if keras.backend.backend() == "tensorflow" and _in_replica():
-        _update_replicas(variable, function, arguments)
-    else:
-        variable.assign(function(read(variable), *arguments))
-
-
-def _in_replica() -> bool:
+def in_replica() -> bool:
+    """Whether this runs on one replica of a `tf.distribute` strategy, on TensorFlow."""
     import tensorflow as tf
 
     return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
-
-
-def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:
-    import tensorflow as tf
-
-    def update_copy(copy, *arguments):
-        copy.assign(function(read(copy), *arguments))
-
-    def merged(strategy, variable, *arguments):
-        strategy.extended.update(variable, update_copy, args=arguments, group=False)
-
-    native = variable.value if isinstance(variable, keras.Variable) else variable
-    tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))
 
 
 def is_chief() -> bool:

@@ -7,9 +7,13 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import compiled, read, update
+from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.updates import compiled_in_graph, update
+from keras_reg.optimizers.clock import Clock, Travels
+from keras_reg.optimizers.metrics import Metric, check_step, metric_of
 from keras_reg.optimizers.rules import Rules
-from keras_reg.regularizers.penalty import Penalty
+from keras_reg.optimizers.wrapper import Wrapper
+from keras_reg.regularizers.penalty import Penalty, widen
 
 
 class _Pair(NamedTuple):
@@ -18,16 +22,30 @@ class _Pair(NamedTuple):
     penalty: Penalty
     variable: Any
     optimizer: Any
+    metric: Metric | None
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class Proximal(keras.optimizers.Optimizer):
+class Proximal(Wrapper):
     """Wraps an optimizer so that its penalties make weights exactly zero.
 
     After each update of the wrapped optimizer, w <- prox(w, step). The step is the learning rate,
-    for SGD and RMSprop with momentum learning_rate / (1 - momentum), which is how far their updates
-    reach. The penalty takes no part in the loss or its gradient: adaptive optimizers do not rescale
-    it, as with the decoupled weight decay of AdamW, and the loss in the logs is the model's alone.
+    or, for SGD and RMSprop with momentum, how far this update moves a weight whose gradient has
+    been 1 all along: near learning_rate / (1 - momentum) at a steady rate. The penalty takes no
+    part in the loss or its gradient: adaptive optimizers do not rescale it, as with the decoupled
+    weight decay of AdamW, and the loss in the logs is the model's alone.
+
+    `step="learning_rate"` measures the proximal step in the plain Euclidean metric, whatever the
+    optimizer. With SGD that is the optimizer's own, and training ends where loss + penalty is
+    stationary. Adam and its kin divide the gradient of weight i by d_i, for Adam sqrt(v_i) +
+    epsilon, and the penalty is not divided: training ends at a point of loss + sum_i d_i *
+    strength * phi(w_i), which is to say that strength is in units of the gradient's size.
+    `step="adaptive"` takes the proximal step in the optimizer's own diagonal metric, with the step
+    learning_rate / d_i for weight i. Then loss + penalty is stationary as written. That is for
+    penalties of single weights inside Adam, AdamW, Nadam, Adamax, RMSprop or Adagrad.
+
+    Averages of the weights (`use_ema`) are taken after the proximal step and are zero where the
+    weights are: the average of a weight is that since it was last zero.
 
     Args:
         optimizer: a `keras.optimizers.Optimizer`, or its name. A `LossScaleOptimizer` goes round
@@ -38,15 +56,18 @@ class Proximal(keras.optimizers.Optimizer):
             slash: `"dense/kernel"` names `sequential/dense/kernel`.
         every: int >= 1. The proximal step comes after every k-th update and is k times as long; no
             time is spent on it in between, nor are weights kept at zero.
+        step: "learning_rate" or "adaptive". The metric of the proximal step, see below.
         name: str. The optimizer's name.
     Raises:
         TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
-        ValueError: at construction if `every` is no int >= 1; at build (`fit` does it) if a pattern
-            matches nothing, if two match one variable, if a variable has a `kernel_regularizer` of
-            this package too, or if a penalty does not fit a variable's shape;
-            at the first update if a momentum is 1.
+        ValueError: at construction if `every` or `step` is out of range; at build (`fit` does it)
+            if a pattern matches nothing, if two match one variable, if a variable has a
+            `kernel_regularizer` of this package too, if a penalty does not fit a variable's shape,
+            or if there is no adaptive step for it, or if a momentum is 1.
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
-        Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling.
+        Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling; Yun, Lozano &
+        Yang, "A General Family of Stochastic Proximal Gradient Methods for Deep Learning", 2020,
+        for the adaptive step.
 
     Example:
         >>> from keras_reg import regularizers
@@ -62,101 +83,85 @@ class Proximal(keras.optimizers.Optimizer):
         optimizer: Any,
         penalties: Penalty | dict[str, Penalty],
         every: int = 1,
+        step: str = "learning_rate",
         name: str | None = None,
     ):
-        super().__init__(learning_rate=0.0, name=name)
-        self.inner_optimizer = _check_optimizer(optimizer)
+        super().__init__(optimizer, name=name)
         self.every = schedules.check_count(every, "every", at_least=1)
+        self.step = check_step(step)
         self._rules = Rules(penalties)
         self._plan = _Plan(())
+        self._strength_scale = self._add_scalar("strength_scale", 1.0)
+        self._travels = Travels()
 
     @property
     def penalties(self) -> Penalty | dict[str, Penalty]:
         """The penalties, as they were given."""
         return self._rules.penalties
 
-    def build(self, variables: Iterable[Any]) -> None:
-        """Builds the wrapped optimizer and finds the variables of each penalty."""
-        variables = list(variables)
-        self.inner_optimizer.build(variables)
-        super().build(variables)
-        self._plan = _Plan(
-            _Pair(penalty, variable, self._owner(variable))
-            for penalty, variable in self._rules.resolve(variables)
+    @property
+    def strength_scale(self) -> Any:
+        """A variable that multiplies every strength, 1 at the start. Assign a number to set it.
+
+        A change takes effect in the compiled step, as one of the learning rate does: at once, or
+        for JAX's `fit` when an epoch begins. A callback that acts within an epoch there calls
+        `model.jax_state_sync()` first. `TopK` and `NM` have no strength: only 0 changes what they
+        do, and turns them off.
+        """
+        return self._strength_scale
+
+    @strength_scale.setter
+    def strength_scale(self, value: Any) -> None:
+        self._strength_scale.assign(value)
+
+    def _own_variables(self) -> dict[str, Any]:
+        return {"strength_scale": self._strength_scale, **self._travels.by_name()}
+
+    def _add_scalar(self, name: str, value: float) -> Any:
+        return self.add_variable(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            aggregation="only_first_replica",
+            name=name,
         )
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Updates the variables, then applies the penalties to those that had a gradient."""
-        grads = list(grads)
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-            if not self.built:
-                self.build(trainable_variables)
-        variables = trainable_variables or self._trainable_variables
+    def _find(self, variables: list[Any]) -> list[Any]:
+        pairs = []
+        for penalty, variable in self._rules.resolve(variables):
+            owner = self._owner(variable)
+            metric = metric_of(owner, penalty, variable) if self.step == "adaptive" else None
+            pairs.append(_Pair(penalty, variable, owner, metric))
+        self._plan = _Plan(pairs)
+        self._travels.add([pair.optimizer for pair in pairs], self._add_scalar)
+        return [pair.variable for pair in pairs]
+
+    def _update(self, grads: list[Any], variables: list[Any]) -> None:
+        is_fusible = type(self.inner_optimizer) in _ELEMENTWISE and all(
+            pair.penalty.compilable for pair in self._plan.pairs
+        )
+        if is_fusible:
+            compiled_in_graph(lambda grads: self._update_and_shrink(grads, variables), grads)
+        else:
+            self._update_and_shrink(grads, variables)
+
+    def _update_and_shrink(self, grads: list[Any], variables: list[Any]) -> None:
         updated = {self._var_key(v) for g, v in zip(grads, variables, strict=True) if g is not None}
         # A snapshot: the update advances the iterations, and with them a scheduled rate.
         clocks = {
-            id(pair.optimizer): _Clock(pair.optimizer, self.every) for pair in self._plan.pairs
+            id(pair.optimizer): Clock(pair.optimizer, self.every, self._travels.get(pair.optimizer))
+            for pair in self._plan.pairs
         }
-        self.inner_optimizer.apply(grads, trainable_variables)
-        steps = {key: clock.step() for key, clock in clocks.items()}
+        self.inner_optimizer.apply(grads, variables)
+        scale = read(self._strength_scale)
+        steps = {key: clock.step() * ops.cast(scale, "float32") for key, clock in clocks.items()}
         prox_of = _prox_of if self.every == 1 else _prox_when_due
-        for penalty, variable, owner in self._plan.pairs:
+        for penalty, variable, owner, metric in self._plan.pairs:
             if self._var_key(variable) in updated:
                 iteration = clocks[id(owner)].iteration
-                update(variable, prox_of(penalty), steps[id(owner)], iteration)
-
-    def apply_gradients(self, grads_and_vars: Any) -> Any:
-        """Calls `apply` and returns the number of updates, as every Keras optimizer does."""
-        super().apply_gradients(grads_and_vars)
-        return self.iterations
-
-    @property
-    def variables(self) -> list[Any]:
-        """The wrapped optimizer's variables, which hold all state."""
-        return self.inner_optimizer.variables
-
-    def set_weights(self, weights: Any) -> None:
-        """Sets the values of `variables`."""
-        self.inner_optimizer.set_weights(weights)
-
-    @property
-    def iterations(self) -> Any:
-        """Updates made so far by the wrapped optimizer."""
-        return self.inner_optimizer.iterations
-
-    @property
-    def learning_rate(self) -> Any:
-        """The wrapped optimizer's learning rate, which is also the proximal step."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        self.inner_optimizer.learning_rate = value
-
-    @property
-    def loss_scale_factor(self) -> float | None:
-        """The wrapped optimizer's factor. Keras sets it to None inside a LossScaleOptimizer."""
-        return self.inner_optimizer.loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, value: float | None) -> None:
-        if hasattr(self, "inner_optimizer"):  # The base class sets it before there is one.
-            self.inner_optimizer.loss_scale_factor = value
-
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss as the wrapped optimizer scales it."""
-        return self.inner_optimizer.scale_loss(loss)
-
-    def finalize_variable_values(self, var_list: Any) -> None:
-        """What the wrapped optimizer does to the variables when training ends."""
-        self.inner_optimizer.finalize_variable_values(var_list)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Nothing: all state is the wrapped optimizer's, which Keras saves beside this one."""
-
-    def load_own_variables(self, store: Any) -> None:
-        """Nothing: see `save_own_variables`."""
+                slots = metric.slots() if metric else ()
+                prox = prox_of(penalty, metric.lengths if metric else None)
+                update(variable, prox, steps[id(owner)], iteration, *slots)
 
     def get_config(self) -> dict:
         return {
@@ -164,6 +169,7 @@ class Proximal(keras.optimizers.Optimizer):
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "penalties": keras.saving.serialize_keras_object(self.penalties),
             "every": self.every,
+            "step": self.step,
         }
 
     @classmethod
@@ -174,14 +180,6 @@ class Proximal(keras.optimizers.Optimizer):
         }
         return cls(**{**config, **nested})
 
-    def _owner(self, variable: Any) -> Any:
-        """The optimizer that updates a variable: one of several in a `MultiOptimizer`."""
-        for optimizer in getattr(self.inner_optimizer, "optimizers", ()):
-            keys = {optimizer._var_key(v) for v in optimizer._trainable_variables}
-            if optimizer._var_key(variable) in keys:
-                return optimizer
-        return self.inner_optimizer
-
 
 class _Plan:
     """Holds the pairs out of sight of Keras's attribute tracking, which would wrap them."""
@@ -190,72 +188,38 @@ class _Plan:
         self.pairs = tuple(pairs)
 
 
-class _Clock:
-    """The step size and iteration of an update that is about to happen."""
-
-    def __init__(self, optimizer: Any, every: int):
-        self._optimizer, self._every = optimizer, every
-        self._step = ops.copy(read(optimizer.learning_rate)) * (_reach(optimizer) * every)
-        self.iteration = ops.copy(read(optimizer.iterations))
-
-    def step(self) -> Any:
-        """The proximal step once the optimizer was called: 0 if it is not due.
-
-        It is not due if the optimizer only accumulated gradients.
-        """
-        if not self._optimizer.gradient_accumulation_steps and self._every == 1:
-            return self._step
-        updates = read(self._optimizer.iterations)
-        is_multiple = ops.equal(ops.mod(updates, self._every), 0)
-        is_due = ops.logical_and(ops.greater(updates, self.iteration), is_multiple)
-        return ops.where(is_due, self._step, ops.zeros_like(self._step))
+# Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
+# subclass: what a user writes in one, XLA may not know.
+_ELEMENTWISE = (
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+    keras.optimizers.SGD,
+)
 
 
-_WITH_MOMENTUM = (keras.optimizers.SGD, keras.optimizers.RMSprop)
-
-
-def _reach(optimizer: Any) -> float:
-    """How far a lasting gradient of 1 moves a weight in each update, in learning rates.
-
-    Keras's momentum adds up to 1 / (1 - momentum) learning rates where that of Adam averages to 1.
-    The proximal step must be as long, or momentum would weaken the penalty by that factor.
-    """
-    momentum = optimizer.momentum if isinstance(optimizer, _WITH_MOMENTUM) else 0.0
-    if momentum >= 1.0:
-        raise ValueError(f"Expected a momentum below 1 in {optimizer.name}. Received: {momentum}")
-    return 1.0 / (1.0 - momentum)
-
-
-def _apply_prox(penalty: Penalty, w: Any, step: Any, iteration: Any) -> Any:
+def _apply_prox(
+    penalty: Penalty, lengths: Any, w: Any, step: Any, iteration: Any, *slots: Any
+) -> Any:
+    if lengths:
+        wide = widen(w).dtype
+        step = ops.cast(step, wide) * lengths(*(ops.cast(slot, wide) for slot in slots))
     return penalty.prox(ops.stop_gradient(w), step, iteration)
 
 
-_prox = compiled(_apply_prox, static_argnums=(0,))
+_prox = compiled(_apply_prox, static_argnums=(0, 1))
 
 
-def _prox_of(penalty: Penalty) -> Any:
+def _prox_of(penalty: Penalty, lengths: Any) -> Any:
     apply = _prox if penalty.compilable else _apply_prox
-    return lambda w, step, iteration: apply(penalty, w, step, iteration)
+    return lambda w, *arguments: apply(penalty, lengths, w, *arguments)
 
 
-def _prox_when_due(penalty: Penalty) -> Any:
-    prox = _prox_of(penalty)
-    return lambda w, step, iteration: ops.cond(
-        ops.greater(step, 0), lambda: prox(w, step, iteration), lambda: ops.copy(w)
+def _prox_when_due(penalty: Penalty, lengths: Any) -> Any:
+    prox = _prox_of(penalty, lengths)
+    return lambda w, step, *others: ops.cond(
+        ops.greater(step, 0), lambda: prox(w, step, *others), lambda: ops.copy(w)
     )
-
-
-def _check_optimizer(optimizer: Any) -> Any:
-    optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise TypeError(
-            "Expected `optimizer` to be a keras.optimizers.Optimizer or its name. "
-            f"Received: optimizer={optimizer!r}"
-        )
-    if isinstance(optimizer, (keras.optimizers.LossScaleOptimizer, Proximal)):
-        raise TypeError(
-            "Expected `optimizer` to be neither a LossScaleOptimizer, which goes round Proximal, "
-            "nor a Proximal, which takes all penalties in one dict. "
-            f"Received: optimizer={optimizer!r}"
-        )
-    return optimizer

@@ -1,0 +1,87 @@
+"""What Proximal costs: whole training steps, as multiples of the step of the optimizer inside.
+
+    KERAS_BACKEND=jax python benchmarks/proximal.py
+
+Four Dense(1024), batch 128, where reading and writing weights takes much of the time, and a CNN,
+where convolutions do. Run it on a quiet machine: the ratios of a loaded one mean little.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import timing
+
+from keras_reg import regularizers
+from keras_reg.optimizers import Proximal
+
+STRENGTH = 1e-3
+OPTIMIZERS: dict[str, Callable] = {
+    "Adam": lambda: keras.optimizers.Adam(),
+    "Adam again": lambda: keras.optimizers.Adam(),
+    "L1": lambda: Proximal(keras.optimizers.Adam(), regularizers.L1(STRENGTH)),
+    "GroupLasso of units": lambda: Proximal(
+        keras.optimizers.Adam(), regularizers.GroupLasso(STRENGTH, -1)
+    ),
+    "GroupLasso of inputs": lambda: Proximal(
+        keras.optimizers.Adam(), regularizers.GroupLasso(STRENGTH, -2)
+    ),
+    "L1, adaptive": lambda: Proximal(
+        keras.optimizers.Adam(), regularizers.L1(STRENGTH), step="adaptive"
+    ),
+}
+
+
+def dense() -> tuple[keras.Model, tuple[int, ...], tuple[int, ...]]:
+    layers = [keras.layers.Dense(1024, activation="relu") for _ in range(4)]
+    return keras.Sequential([keras.Input((1024,)), *layers]), (128, 1024), (128, 1024)
+
+
+def cnn() -> tuple[keras.Model, tuple[int, ...], tuple[int, ...]]:
+    layers = [
+        keras.layers.Conv2D(filters, 3, strides=strides, padding="same", activation="relu")
+        for filters, strides in ((32, 1), (64, 2), (64, 1))
+    ]
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    return keras.Sequential([keras.Input((28, 28, 1)), *layers, *head]), (32, 28, 28, 1), (32, 10)
+
+
+NETWORKS = {"4 x Dense(1024), batch 128": dense, "CNN, batch 32": cnn}
+
+
+def training_step(network: Callable, optimizer: keras.Optimizer, jit_compile: bool) -> Callable:
+    """A function that takes one training step on arrays on the device and waits for its loss."""
+    keras.utils.set_random_seed(0)
+    model, *shapes = network()
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    random = np.random.default_rng(0)
+    x, y = (
+        keras.ops.convert_to_tensor(random.standard_normal(shape).astype("float32"))
+        for shape in shapes
+    )
+    return lambda: float(model.train_on_batch(x, y))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--no-jit", action="store_true", help="jit_compile=False")
+    parser.add_argument("--only", nargs="*", default=list(OPTIMIZERS))
+    options = parser.parse_args()
+    backend, jit = keras.backend.backend(), not options.no_jit
+    for title, network in NETWORKS.items():
+        steps = {
+            name: training_step(network, new(), jit)
+            for name, new in OPTIMIZERS.items()
+            if name == "Adam" or name in options.only
+        }
+        for name, step in steps.items():
+            assert np.isfinite(step()), f"the loss with {name} is not finite"
+        table = timing.rows(timing.interleave(steps, options.rounds), "Adam")
+        how = f"jit_compile={jit}"
+        timing.report(f"proximal {backend} {how} {title[:3]}", f"{title}, {backend}, {how}", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Number words from one language into another: scheduled dropout and L2 against none.
+
+An encoder-decoder with attention learns from a few hundred pairs such as "two hundred and five",
+"deux cent cinq", generated with `num2words`, and translates numbers that it has not seen, word by
+word. A translation counts if every word is right. Run with `python examples/translation.py`.
+"""
+
+import re
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from keras import layers
+from num2words import num2words
+from reporting import command, save, show
+from rich.progress import track
+
+import keras_reg as kr
+
+UNITS, BATCH, START, END, RATE, L2 = 64, 32, 1, 2, 0.3, 1e-5
+
+
+def sentences(numbers, language):
+    """Word numbers, padded with 0, between START and END."""
+    texts = [re.findall(r"\w+", num2words(int(number), lang=language)) for number in numbers]
+    words = sorted({word for text in texts for word in text})
+    vocabulary = {word: place for place, word in enumerate(words, START + 2)}
+    ids = [[START, *(vocabulary[word] for word in text), END] for text in texts]
+    return keras.utils.pad_sequences(ids, padding="post"), len(vocabulary) + 3
+
+
+def network(lengths, vocabularies, rate, l2):
+    keras.utils.set_random_seed(0)
+    source, target = (keras.Input((length,), dtype="int32") for length in lengths)
+    read, written = (
+        layers.Embedding(words, UNITS)(sentence)
+        for words, sentence in zip(vocabularies, (source, target), strict=True)
+    )
+    if rate is not None:
+        read, written = (kr.layers.ScheduledDropout(rate)(part) for part in (read, written))
+    memory, forward, backward = layers.Bidirectional(
+        layers.GRU(UNITS // 2, return_sequences=True, return_state=True)
+    )(read)
+    state = layers.Concatenate()([forward, backward])
+    hidden = layers.GRU(UNITS, return_sequences=True)(written, initial_state=state)
+    seen = layers.Attention()([hidden, memory])
+    hidden = layers.Concatenate()([hidden, seen])
+    if rate is not None:
+        hidden = kr.layers.ScheduledDropout(rate)(hidden)
+    model = keras.Model([source, target], layers.Dense(vocabularies[1])(hidden))
+    if l2:
+        kr.regularize(model, kr.regularizers.L2(l2))
+    return model
+
+
+def translate(model, source, length):
+    """The likeliest next word, again and again, for all sentences at once."""
+    written = np.zeros((len(source), length), "int32")
+    written[:, 0] = START
+    for place in range(1, length):
+        logits = model.predict([source, written[:, :-1]], 512, verbose=0)[:, place - 1]
+        is_over = np.any(written == END, axis=1)
+        written[:, place] = np.where(is_over, 0, logits.argmax(axis=1))
+    return written
+
+
+def main(output=".", source="en", target="fr", count=300, epochs=60, tested=1000):
+    numbers = np.random.default_rng(0).permutation(10_000)[: count + tested]
+    (x, words), (y, other_words) = (sentences(numbers, lang) for lang in (source, target))
+    steps = epochs * -(-count // BATCH)
+    falling = kr.schedules.Linear(RATE, 0.0, steps=max(1, steps * 3 // 4))
+    settings = {"none": (None, 0), "L2": (None, L2), "dropout": (falling, 0), "both": (falling, L2)}
+    results = {}
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, setting in track(settings.items()):
+        model = network((x.shape[1], y.shape[1] - 1), (words, other_words), *setting)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+        model.compile(keras.optimizers.Adam(3e-3), loss, jit_compile=False)
+        train, test = (([x[p], y[p, :-1]], y[p, 1:]) for p in (slice(count), slice(count, None)))
+        history = model.fit(*train, BATCH, epochs, verbose=0, validation_data=test).history
+        right = np.all(translate(model, x, y.shape[1])[:, 1:] == y[:, 1:], axis=1)
+        results[name] = {
+            "exact match": right[count:].mean(),
+            "in training": right[:count].mean(),
+            "test loss": history["val_loss"][-1],
+        }
+        axes.plot(history["val_loss"], label=name)
+    title = f"{source} to {target}: {count} numbers for training, {tested} for the test"
+    show(title, results, {"exact match": ".1%", "in training": ".1%", "test loss": ".3f"})
+    axes.set(xlabel="epoch", ylabel="test loss, with L2's", yscale="log", title=title)
+    axes.legend()
+    save(figure, output, "translation.png")
+    return results
+
+
+if __name__ == "__main__":
+    command(main)

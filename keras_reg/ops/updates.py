@@ -1,0 +1,98 @@
+"""What a training step does to variables. This file and backend.py alone name a backend."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_reg.ops.backend import in_replica, read, xla_enabled
+
+
+def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
+    """Calls `function(tensors)`, which assigns variables, as one XLA program where that helps.
+
+    That is inside a `tf.function` that XLA does not compile as a whole: Keras's own updates are
+    some ten operations there, each of which reads and writes every weight. Elsewhere, and in a
+    `tf.distribute` strategy, the function is called as it is.
+
+    Args:
+        function: takes the list and returns nothing; it may hold no operation that XLA lacks.
+        tensors: tensors and Nones.
+
+    Example:
+        >>> variable = keras.Variable(1.0)
+        >>> compiled_in_graph(lambda tensors: variable.assign(tensors[0]), [keras.ops.array(2.0)])
+        >>> float(variable.value)
+        2.0
+    """
+    if keras.backend.backend() == "tensorflow" and xla_enabled():
+        import tensorflow as tf
+
+        if not tf.executing_eagerly() and not tf.distribute.has_strategy():
+            present = [tensor for tensor in tensors if tensor is not None]
+
+            def on_present(*present):
+                values = iter(present)
+                function([None if tensor is None else next(values) for tensor in tensors])
+
+            tf.function(on_present, jit_compile=True, autograph=False)(*present)
+            return
+    function(tensors)
+
+
+def choose_gradient(gradient: Any, chosen: Any) -> Any:
+    """The gradient where `chosen`, zero elsewhere; TensorFlow's sparse gradients stay sparse.
+
+    Args:
+        gradient: tensor, or `tf.IndexedSlices`.
+        chosen: bool tensor of the variable's shape.
+
+    Example:
+        >>> x = choose_gradient(keras.ops.array([1.0, 2.0]), keras.ops.array([True, False]))
+        >>> keras.ops.convert_to_numpy(x).tolist()
+        [1.0, 0.0]
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if isinstance(gradient, tf.IndexedSlices):
+            rows = tf.gather(chosen, gradient.indices)
+            values = tf.where(rows, gradient.values, tf.zeros_like(gradient.values))
+            return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return keras.ops.where(chosen, gradient, keras.ops.zeros_like(gradient))
+
+
+def update(variable: Any, function: Callable, *arguments: Any) -> None:
+    """Assigns `function(value, *arguments)` to a variable, on every device that holds a copy.
+
+    Under a `tf.distribute` strategy each replica's copy is updated where it lives, from its own
+    value: copies that were equal stay equal and nothing is sent between devices.
+
+    Args:
+        variable: `keras.Variable`, or a `tf.Variable` in a TensorFlow loop.
+        function: takes the value and the arguments, returns a tensor of the value's shape.
+        *arguments: tensors.
+
+    Example:
+        >>> variable = keras.Variable([1.0, 2.0])
+        >>> update(variable, lambda value, factor: factor * value, 3.0)
+        >>> keras.ops.convert_to_numpy(variable).tolist()
+        [3.0, 6.0]
+    """
+    if keras.backend.backend() == "tensorflow" and in_replica():
+        _update_replicas(variable, function, arguments)
+    else:
+        variable.assign(function(read(variable), *arguments))
+
+
+def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:
+    import tensorflow as tf
+
+    def update_copy(copy, *arguments):
+        copy.assign(function(read(copy), *arguments))
+
+    def merged(strategy, variable, *arguments):
+        strategy.extended.update(variable, update_copy, args=arguments, group=False)
+
+    native = variable.value if isinstance(variable, keras.Variable) else variable
+    tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))

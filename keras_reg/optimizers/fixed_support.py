@@ -1,0 +1,89 @@
+"""FixedSupport: any Keras optimizer, which leaves weights that are zero at zero."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_reg import structure
+from keras_reg.ops.backend import read
+from keras_reg.ops.updates import choose_gradient, update
+from keras_reg.optimizers.wrapper import Wrapper
+
+
+@keras.saving.register_keras_serializable("keras_reg")
+class FixedSupport(Wrapper):
+    """Wraps an optimizer so that the zeros of kernels and embedding matrices stay exactly zero.
+
+    For the refit after training with `Proximal`: a penalty also shrinks the weights that it leaves,
+    and a few epochs without it on the same support undo that. Compile the sparse model anew with
+    this and go on; nothing is stored, a weight that is zero before an update is zero after it.
+
+    A zero has no gradient here, so its momentum, velocity and moving average stay zero too, if they
+    start there, and it takes no part in the norms that gradients are clipped to. Biases and
+    normalization train freely. A kernel that is zero on purpose at the start, as in a LoRA adapter,
+    would never leave it, and a weight that a constraint sets to zero stays there.
+
+    Args:
+        optimizer: a `keras.optimizers.Optimizer`, or its name. A `LossScaleOptimizer` goes round
+            this one, not inside.
+        name: str. The optimizer's name.
+    Raises:
+        TypeError: if `optimizer` is no Keras optimizer, or another wrapper.
+        ValueError: at build if no variable is a kernel or an embedding matrix.
+    Reference: Meinshausen, "Relaxed Lasso", Computational Statistics & Data Analysis 2007.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.layers[0].set_weights([ops.array([[0.5], [0.0]]), ops.zeros((1,))])
+        >>> model.compile(FixedSupport(keras.optimizers.Adam(1e-2)), loss="mse")
+        >>> _ = model.fit(ops.ones((4, 2)), ops.ones((4, 1)), verbose=0)
+        >>> float(model.layers[0].kernel[1, 0])
+        0.0
+    """
+
+    def __init__(self, optimizer: Any, name: str | None = None):
+        super().__init__(optimizer, name=name)
+        self._fixed: set = set()
+
+    def _find(self, variables: list[Any]) -> list[Any]:
+        kernels = [variable for variable in variables if structure.is_kernel(variable)]
+        if not kernels:
+            raise ValueError(
+                "Expected the model to have a trainable kernel or embedding matrix. Received "
+                f"variables: {[structure.path_of(variable) for variable in variables]}"
+            )
+        self._fixed = {self._var_key(variable) for variable in kernels}
+        return kernels
+
+    def _update(self, grads: list[Any], variables: list[Any]) -> None:
+        kept = {
+            key: ops.not_equal(read(variable), 0)
+            for variable, gradient in zip(variables, grads, strict=True)
+            if (key := self._var_key(variable)) in self._fixed and gradient is not None
+        }
+        chosen = [
+            choose_gradient(gradient, kept[key])
+            if (key := self._var_key(variable)) in kept
+            else gradient
+            for variable, gradient in zip(variables, grads, strict=True)
+        ]
+        self.inner_optimizer.apply(chosen, variables)
+        for variable in variables:
+            if self._var_key(variable) in kept:
+                update(variable, _kept, kept[self._var_key(variable)])
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "FixedSupport":
+        optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
+        return cls(**{**config, "optimizer": optimizer})
+
+
+def _kept(w: Any, kept: Any) -> Any:
+    return ops.where(kept, w, ops.zeros_like(w))

@@ -1,0 +1,124 @@
+"""The diagonal metric in which an adaptive optimizer takes its steps."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_reg.ops.backend import read
+from keras_reg.regularizers.l2_sp import L2SP
+from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.radial import RadialPenalty
+from keras_reg.structure import path_of
+
+STEPS = ("learning_rate", "adaptive")
+
+
+class Metric(NamedTuple):
+    """How far an optimizer moves each weight for a gradient of 1, in learning rates.
+
+    Args:
+        slots: () -> tensors, the optimizer's state for one variable.
+        lengths: those tensors -> a tensor of the variable's shape.
+    """
+
+    slots: Callable[[], list[Any]]
+    lengths: Callable[..., Any]
+
+
+def check_step(step: Any) -> str:
+    """Returns a valid `step`.
+
+    Raises: ValueError if it is not one of STEPS.
+
+    Example:
+        >>> check_step("adaptive")
+        'adaptive'
+    """
+    if step not in STEPS:
+        raise ValueError(f"Expected `step` to be one of {STEPS}. Received: step={step!r}")
+    return step
+
+
+def metric_of(optimizer: Any, penalty: Penalty, variable: Any) -> Metric:
+    """The metric of a built optimizer for one variable.
+
+    Raises: ValueError, which names the variable, if the optimizer has no diagonal metric or the
+        penalty is not a sum over single weights.
+    """
+    is_elementwise = isinstance(penalty, RadialPenalty) and penalty.group_axis is None
+    if not is_elementwise and not isinstance(penalty, L2SP):
+        raise ValueError(
+            'Expected a penalty that is a sum over single weights for `step="adaptive"`: that of a '
+            "group has no proximal operator in closed form in a metric that differs within the "
+            f"group. Received: {penalty} on {path_of(variable)}"
+        )
+    for kind, metric in _METRICS.items():
+        if isinstance(optimizer, kind):
+            return metric(optimizer, variable)
+    names = ", ".join(kind.__name__ for kind in _METRICS)
+    raise ValueError(
+        f'Expected one of {names} for `step="adaptive"`, which have a diagonal metric of their own.'
+        f" Received: {optimizer.name} ({type(optimizer).__name__}) for {path_of(variable)}"
+    )
+
+
+def _slot(optimizer: Any, name: str, variable: Any) -> Any:
+    # Two variables may have one path, so names do not tell an optimizer's public `variables` apart.
+    return getattr(optimizer, name)[optimizer._get_variable_index(variable)]
+
+
+def _adam(optimizer: Any, variable: Any) -> Metric:
+    name = "_velocity_hats" if optimizer.amsgrad else "_velocities"
+    return _bias_corrected(optimizer, _slot(optimizer, name, variable), inside=False)
+
+
+def _nadam(optimizer: Any, variable: Any) -> Metric:
+    return _bias_corrected(optimizer, _slot(optimizer, "_velocities", variable), inside=True)
+
+
+def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Metric:
+    """Keras adds epsilon to the root of Nadam's corrected velocity and of Adam's uncorrected."""
+    beta, epsilon = optimizer.beta_2, optimizer.epsilon
+
+    def lengths(v: Any, iterations: Any) -> Any:
+        # The first proximal step may come while no update was made yet; then it has length 0.
+        count = ops.maximum(ops.cast(iterations, v.dtype), 1.0)
+        correction = ops.sqrt(1.0 - ops.power(ops.cast(beta, v.dtype), count))
+        shift = epsilon if inside else epsilon / correction
+        return 1.0 / (ops.sqrt(v) / correction + shift)
+
+    return Metric(lambda: [read(velocity), read(optimizer.iterations)], lengths)
+
+
+def _adamax(optimizer: Any, variable: Any) -> Metric:
+    norm, epsilon = _slot(optimizer, "_u", variable), optimizer.epsilon
+    return Metric(lambda: [read(norm)], lambda u: 1.0 / (u + epsilon))
+
+
+def _adagrad(optimizer: Any, variable: Any) -> Metric:
+    sums, epsilon = _slot(optimizer, "_accumulators", variable), optimizer.epsilon
+    return Metric(lambda: [read(sums)], lambda a: 1.0 / ops.sqrt(a + epsilon))
+
+
+def _rmsprop(optimizer: Any, variable: Any) -> Metric:
+    slots = [_slot(optimizer, "_velocities", variable)]
+    if optimizer.centered:
+        slots.append(_slot(optimizer, "_average_gradients", variable))
+    epsilon = optimizer.epsilon
+
+    def lengths(v: Any, mean: Any = 0.0) -> Any:
+        return 1.0 / ops.sqrt(v - ops.square(mean) + epsilon)
+
+    return Metric(lambda: [read(slot) for slot in slots], lengths)
+
+
+# AdamW is an Adam. Its weight decay takes no part in the metric.
+_METRICS: dict[type, Callable[[Any, Any], Metric]] = {
+    keras.optimizers.Adam: _adam,
+    keras.optimizers.Nadam: _nadam,
+    keras.optimizers.Adamax: _adamax,
+    keras.optimizers.Adagrad: _adagrad,
+    keras.optimizers.RMSprop: _rmsprop,
+}

@@ -1,0 +1,189 @@
+"""Proximal(step="adaptive"): the proximal step in the optimizer's own diagonal metric."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from test_convergence import diabetes
+
+from keras_reg import regularizers
+from keras_reg.optimizers import Proximal
+
+BACKEND = keras.backend.backend()
+START = np.array([[1.0, -0.6, 0.3, 0.8], [-0.9, 0.5, -0.4, 0.7]], "float32")
+GRADIENTS = np.random.default_rng(0).standard_normal((3, *START.shape)).astype("float32")
+
+CASES = {
+    "adam": lambda: keras.optimizers.Adam(0.1, epsilon=1e-3),
+    "amsgrad": lambda: keras.optimizers.Adam(0.1, amsgrad=True),
+    "adamw": lambda: keras.optimizers.AdamW(0.1, weight_decay=0.01),
+    "nadam": lambda: keras.optimizers.Nadam(0.1, epsilon=1e-3),
+    "adamax": lambda: keras.optimizers.Adamax(0.1),
+    "adagrad": lambda: keras.optimizers.Adagrad(0.1),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.1, epsilon=1e-3),
+    "centered": lambda: keras.optimizers.RMSprop(0.1, centered=True, epsilon=1e-3),
+}
+
+
+def numpy(variable):
+    return np.array(ops.convert_to_numpy(variable))
+
+
+def lengths_by_probing(new):
+    """How far the last update moves for 1 more of gradient without its effect on the metric.
+
+    The metric depends on the squared gradients alone, so the last gradient is reflected where that
+    changes nothing in it: half the difference, over the gradient and the learning rate.
+    """
+    moved = []
+    for sign in (1.0, -1.0):
+        variable, optimizer = keras.Variable(START, name="kernel"), new()
+        gradients = [*GRADIENTS[:-1], sign * GRADIENTS[-1]]
+        for gradient in gradients:
+            before = numpy(variable)
+            optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
+        moved.append(numpy(variable) - before)
+    return (moved[1] - moved[0]) / (2 * GRADIENTS[-1] * 0.1)
+
+
+# The share of a gradient in the update that it comes with, bias correction included.
+SHARES = {
+    "adam": 0.1 / (1 - 0.9**3),
+    "amsgrad": 0.1 / (1 - 0.9**3),
+    "adamw": 0.1 / (1 - 0.9**3),
+    "adamax": 0.1 / (1 - 0.9**3),
+    "adagrad": 1.0,
+    "rmsprop": 1.0,
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_metric_is_that_of_the_optimizers_own_update(name):
+    plain, penalized = keras.Variable(START, name="kernel"), keras.Variable(START, name="kernel")
+    optimizer = CASES[name]()
+    wrapped = Proximal(CASES[name](), regularizers.L1(0.02), step="adaptive")
+    wrapped.strength_scale = 0.0
+    for count, gradient in enumerate(GRADIENTS):
+        if count == len(GRADIENTS) - 1:
+            wrapped.strength_scale = 1.0
+        optimizer.apply([ops.convert_to_tensor(gradient)], [plain])
+        wrapped.apply([ops.convert_to_tensor(gradient)], [penalized])
+    threshold = 0.1 * 0.02 * lengths_by_probing(CASES[name]) / SHARES[name]
+    w = numpy(plain)
+    expected = np.sign(w) * np.maximum(np.abs(w) - threshold, 0)
+    np.testing.assert_allclose(numpy(penalized), expected, rtol=1e-4, atol=1e-6)
+    assert np.ptp(threshold) > 1e-4
+
+
+def convex_problem(step, inner, penalty, epochs=12):
+    """Lasso on the diabetes data by minibatches. Returns kernel, gradient and the optimizer."""
+    x, y = diabetes()
+    model = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(1, name="dense")])
+    model.compile(Proximal(inner, penalty, step=step), "mse", jit_compile=BACKEND != "torch")
+    copies = 50
+    repeated = [np.tile(array, (copies, 1)) for array in (x, y)]
+    model.fit(*repeated, batch_size=len(x), epochs=epochs, shuffle=False, verbose=0)
+    kernel, bias = model.get_layer("dense").get_weights()
+    gradient = (2 / len(x) * x.T @ (x @ kernel + bias - y)).astype("float32")
+    return kernel, gradient, model.optimizer
+
+
+def decaying(rate, steps=600):
+    return keras.optimizers.schedules.CosineDecay(rate, steps)
+
+
+@pytest.mark.parametrize("name", ["Adam", "RMSprop"])
+def test_adaptive_step_ends_where_loss_and_penalty_are_stationary(name):
+    penalty = regularizers.L1(0.3)
+    inner = getattr(keras.optimizers, name)(decaying(0.02), epsilon=1e-3)
+    kernel, gradient, _ = convex_problem("adaptive", inner, penalty)
+    residual = ops.convert_to_numpy(penalty.stationarity(kernel, gradient))
+    assert 0 < np.count_nonzero(kernel) < len(kernel)
+    assert residual.max() < 1e-3 * 0.3
+
+
+def test_learning_rate_step_of_sgd_ends_there_too():
+    penalty = regularizers.L1(0.3)
+    inner = keras.optimizers.SGD(0.1, momentum=0.5)
+    kernel, gradient, _ = convex_problem("learning_rate", inner, penalty)
+    residual = ops.convert_to_numpy(penalty.stationarity(kernel, gradient))
+    assert 0 < np.count_nonzero(kernel) < len(kernel)
+    assert residual.max() < 1e-3 * 0.3
+
+
+def test_learning_rate_step_of_adagrad_ends_where_the_rescaled_penalty_is_stationary():
+    inner = keras.optimizers.Adagrad(decaying(0.5))
+    kernel, gradient, optimizer = convex_problem("learning_rate", inner, regularizers.L1(0.01))
+    sums = next(v for v in optimizer.variables if v.path.endswith("kernel_accumulator"))
+    scale = np.sqrt(numpy(sums) + 1e-7)
+    residual = ops.convert_to_numpy(
+        regularizers.L1(0.01, weights=scale).stationarity(kernel, gradient)
+    )
+    assert 0 < np.count_nonzero(kernel) < len(kernel)
+    assert residual.max() < 0.02 * 0.01 * scale.max()
+
+
+def test_many_penalties_take_a_step_for_each_weight():
+    names = "ElasticNet L2 L0 Lq LogSum MCP SCAD CappedL1 L2SP"
+    gradient = ops.convert_to_tensor(GRADIENTS[0])
+    for name in names.split():
+        penalty = getattr(regularizers, name)(0.3)
+        inner = keras.optimizers.Adagrad(0.1, initial_accumulator_value=0.0, epsilon=0.0)
+        variable, plain = (keras.Variable(START, name="kernel") for _ in range(2))
+        keras.optimizers.Adagrad(0.1, initial_accumulator_value=0.0, epsilon=0.0).apply(
+            [gradient], [plain]
+        )
+        Proximal(inner, penalty, step="adaptive").apply([gradient], [variable])
+        each = [
+            float(penalty.prox(ops.convert_to_tensor([w]), step=0.1 / abs(g))[0])
+            for w, g in zip(numpy(plain).ravel(), GRADIENTS[0].ravel(), strict=True)
+        ]
+        np.testing.assert_allclose(numpy(variable).ravel(), each, rtol=1e-4, atol=1e-5)
+
+
+def test_saved_with_the_optimizer():
+    optimizer = Proximal("adam", regularizers.L1(0.1), step="adaptive")
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.step == "adaptive"
+    assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adadelta", "Adafactor", "Lamb", "Lion", "Muon", "Ftrl"])
+def test_optimizer_without_a_diagonal_metric_is_refused(name):
+    if not hasattr(keras.optimizers, name):
+        pytest.skip(f"this Keras has no {name}")
+    optimizer = Proximal(getattr(keras.optimizers, name)(), regularizers.L1(0.1), step="adaptive")
+    with pytest.raises(ValueError, match=rf"Adam, .*{name}.*kernel"):
+        optimizer.build([keras.Variable(START, name="kernel")])
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        regularizers.GroupLasso(0.1),
+        regularizers.TopK(0.5),
+        regularizers.SLOPE(0.1),
+        regularizers.TotalVariation(0.1),
+    ],
+)
+def test_penalty_of_several_weights_is_refused(penalty):
+    with pytest.raises(ValueError, match=r"sum over single weights.*kernel"):
+        Proximal("adam", penalty, step="adaptive").build([keras.Variable(START, name="kernel")])
+
+
+def test_each_of_several_optimizers_has_its_own_metric():
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has no MultiOptimizer")
+    choose = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.1), {"a": keras.optimizers.Adagrad(0.1)}
+    )
+    inner = keras.optimizers.MultiOptimizer(choose)
+    variables = [keras.Variable(START, name=name) for name in "ab"]
+    with pytest.raises(ValueError, match=r"SGD.* for b"):
+        Proximal(inner, regularizers.L1(0.1), step="adaptive").build(variables)
+
+
+@pytest.mark.parametrize("step", [None, 1, "sgd", "Adaptive"])
+def test_bad_step_is_refused(step):
+    with pytest.raises(ValueError, match="`step`"):
+        Proximal("adam", regularizers.L1(0.1), step=step)

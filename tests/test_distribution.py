@@ -1,0 +1,83 @@
+"""Proximal on several devices, in processes of their own: the weights of one device."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+BACKEND = keras.backend.backend()
+WORKER = pathlib.Path(__file__).with_name("worker.py")
+
+
+def start(task, **environment):
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), task],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result_of(process, timeout=120):
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == 0, err[-2000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def assert_same_weights(results, reference):
+    zeros = 0
+    for one, two in zip(map(np.array, results), map(np.array, reference), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+        assert np.array_equal(one == 0, two == 0)
+        zeros += np.sum(two == 0)
+    assert zeros >= 8
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="MultiWorkerMirroredStrategy is TensorFlow's")
+def test_two_workers_train_as_one_device():
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    workers = [
+        start(
+            "train_in_strategy",
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    alone = result_of(start("train_in_strategy"))
+    for worker in workers:
+        assert_same_weights(result_of(worker), alone)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is JAX's")
+def test_eight_devices_train_as_one():
+    flags = "--xla_force_host_platform_device_count=8"
+    sharded = start("sharded", XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    counted = start("all_reduces", XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    results = result_of(sharded)
+    for name in ("data", "outputs", "inputs"):
+        assert_same_weights(results[name], results["alone"])
+    for name in ("outputs", "inputs"):
+        assert_same_weights(results[f"{name} averaged"], results["alone averaged"])
+    plain, penalized = result_of(counted)
+    assert penalized == plain

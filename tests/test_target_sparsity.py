@@ -1,0 +1,107 @@
+"""TargetSparsity: the strength that gives a wanted share of zeros."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_reg import regularizers
+from keras_reg.callbacks import TargetSparsity
+from keras_reg.optimizers import Proximal
+from keras_reg.report import sparsity
+
+
+def model_with(optimizer):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((20,)),
+            keras.layers.Dense(30, activation="relu", name="hidden"),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
+    model.compile(optimizer, "mse")
+    return model
+
+
+def fit(model, *callbacks, epochs=30):
+    x = np.random.default_rng(0).standard_normal((256, 20)).astype("float32")
+    y = x[:, :1] * x[:, 1:2] + x[:, 2:3]
+    return model.fit(
+        x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks)
+    ).history
+
+
+def steered(strength=0.1):
+    rate = keras.optimizers.schedules.CosineDecay(0.02, 240, alpha=0.02)
+    return Proximal(keras.optimizers.SGD(rate, momentum=0.9), regularizers.L1(strength))
+
+
+@pytest.mark.parametrize(("target", "strength"), [(0.5, 10.0), (0.8, 1e-3), (0.95, 0.1)])
+def test_target_is_reached_and_held_from_any_strength(target, strength):
+    model = model_with(steered(strength))
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(sparsity(model).sparsity)
+    )
+    history = fit(model, TargetSparsity(target, 20), watch)
+    np.testing.assert_allclose(seen[19:], target, atol=0.1)
+    assert abs(seen[-1] - target) < 0.04
+    assert len(history["loss"]) == 30
+
+
+def test_pattern_says_whose_share_counts():
+    model = model_with(steered())
+    history = fit(model, TargetSparsity(0.7, 20, per="hidden/kernel"))
+    table = sparsity(model)
+    (row,) = [row for row in table.rows if row.path.endswith("hidden/kernel")]
+    assert abs(row.sparsity - 0.7) < 0.03
+    scale = float(ops.convert_to_numpy(model.optimizer.strength_scale))
+    assert history["strength_scale"][-1] == pytest.approx(scale)
+    assert scale != 1.0
+
+
+def test_model_that_is_sparse_already_is_not_held_back():
+    model = model_with(steered())
+    fit(model, TargetSparsity(0.8, 20))
+    model.compile(steered(0.3), "mse")
+    lowest = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: lowest.append(sparsity(model).sparsity)
+    )
+    fit(model, TargetSparsity(0.8, 20), watch, epochs=3)
+    assert min(lowest) > 0.5
+
+
+def test_inside_a_loss_scale_optimizer():
+    model = model_with(keras.optimizers.LossScaleOptimizer(steered()))
+    fit(model, TargetSparsity(0.5, 4), epochs=2)
+    inner = model.optimizer.inner_optimizer
+    assert float(ops.convert_to_numpy(inner.strength_scale)) != 1.0
+
+
+def test_no_proximal_is_refused():
+    with pytest.raises(ValueError, match="Proximal"):
+        fit(model_with("sgd"), TargetSparsity(0.5, 4), epochs=1)
+
+
+def test_pattern_that_names_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"'hiden/kernel'.*hidden/kernel"):
+        fit(model_with(steered()), TargetSparsity(0.5, 4, per="hiden/kernel"), epochs=1)
+
+
+@pytest.mark.parametrize("target", [0, 1, -0.1, 1.5, None, "half", True, np.nan])
+def test_bad_target_is_refused(target):
+    with pytest.raises(ValueError, match="`target`"):
+        TargetSparsity(target, epochs=5)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2.5, None, True])
+def test_bad_epochs_are_refused(epochs):
+    with pytest.raises(ValueError, match="`epochs`"):
+        TargetSparsity(0.5, epochs=epochs)
+
+
+def test_bad_pattern_is_refused():
+    with pytest.raises(ValueError, match="regular expression"):
+        TargetSparsity(0.5, epochs=5, per="dense(")
