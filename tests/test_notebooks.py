@@ -28,3 +28,14 @@ def test_notebook_is_ready_for_colab(path):
     assert f"/blob/main/notebooks/{path.name}" in text
     assert "pip" in text
     assert "find_spec" in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_keeps_small_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    pictures = [out.data["image/png"] for out in outputs if "image/png" in out.get("data", {})]
+    assert pictures, "run it and keep its outputs"
+    assert max(len(picture) for picture in pictures) * 3 / 4 < 64_000
+    assert path.stat().st_size < 300_000
+    assert not any(out.get("name") == "stderr" for out in outputs)
