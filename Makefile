@@ -21,7 +21,7 @@ test: .venv/dev
 	$(BIN)/python -m pytest -n 2 -q
 
 doctest: .venv/dev
-	$(BIN)/python -m pytest -q --doctest-modules keras_reg
+	$(BIN)/python -m pytest -n 2 -q --doctest-modules keras_reg
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -29,7 +29,7 @@ lint: .venv/dev
 	$(BIN)/mypy
 
 notebooks: .venv/dev
-	$(BIN)/python -m pytest -q -m notebook
+	$(BIN)/python -m pytest -n 2 -q -m notebook
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

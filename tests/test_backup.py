@@ -23,11 +23,11 @@ def start(folder, kill_at):
 def test_killed_run_continues_bit_for_bit(tmp_path):
     whole = start(tmp_path / "whole", -1)
     killed = start(tmp_path / "killed", 3)
-    killed.communicate(timeout=120)
+    killed.communicate(timeout=400)
     assert killed.returncode == -signal.SIGKILL
     again = start(tmp_path / "killed", -1)
     for process in (whole, again):
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=400)
         assert process.returncode == 0, errors[-2000:]
     straight, resumed = (np.load(tmp_path / name / "end.npz") for name in ("whole", "killed"))
     assert straight.files == resumed.files

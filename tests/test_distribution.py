@@ -25,7 +25,7 @@ def start(task, **environment):
     )
 
 
-def result_of(process, timeout=120):
+def result_of(process, timeout=400):
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
