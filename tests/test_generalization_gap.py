@@ -1,5 +1,7 @@
 """GeneralizationGap: training minus validation, in the logs and in a plot."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -57,3 +59,12 @@ def test_plot_shades_what_is_between_training_and_validation():
         gap.plot("accuracy")
     with pytest.raises(ValueError, match="among"):
         GeneralizationGap().plot()
+
+
+def test_a_notebook_shows_pictures_by_themselves_and_misses_matplotlib_in_words(monkeypatch):
+    gap = GeneralizationGap()
+    fit(gap)
+    assert gap.plot()._repr_png_().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"keras-reg\[plot\]"):
+        gap.plot()

@@ -14,14 +14,15 @@ NATIVE = {"tensorflow", "jax", "torch"}
 # A room of the package, and the rooms it may import besides itself.
 MAY_IMPORT = {
     "ops": set(),
-    "schedules": set(),
+    "picture": set(),
+    "schedules": {"picture"},
     "structure": set(),
     "regularizers": {"ops", "schedules", "structure"},
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules"},
-    "report": {"ops", "schedules", "structure", "regularizers", "optimizers"},
+    "report": {"ops", "picture", "schedules", "structure", "regularizers", "optimizers"},
     "evaluation": {"report"},
-    "callbacks": {"ops", "report", "optimizers", "layers", "schedules", "structure"},
+    "callbacks": {"ops", "picture", "report", "optimizers", "layers", "schedules", "structure"},
     "attach": {"optimizers", "regularizers", "structure"},
 }
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_reg.picture import empty_figure
+
 
 class GeneralizationGap(keras.callbacks.Callback):
     """Puts training minus validation into `logs`, for the loss and every metric.
@@ -73,11 +75,9 @@ class GeneralizationGap(keras.callbacks.Callback):
 
 
 def _drawn(history: list[dict[str, float]], metric: str) -> Any:
-    from matplotlib.figure import Figure
-
     epochs = [row["epoch"] + 1 for row in history]
     training, validation = ([row[key] for row in history] for key in (metric, f"val_{metric}"))
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = empty_figure(6, 3.6)
     axes = figure.subplots()
     axes.plot(epochs, training, color="#2a6fbb", label="training")
     axes.plot(epochs, validation, color="#c8553d", label="validation")

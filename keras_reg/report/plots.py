@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg.ops.backend import read
+from keras_reg.picture import empty_figure
 from keras_reg.report.plan import plan_of
 
 # Lines beyond this many are grey and unnamed.
@@ -211,10 +212,7 @@ def shorter(paths: Sequence[str]) -> list[str]:
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:
-    """A figure that no window holds: a notebook draws it once, and nothing has to close it."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+    figure = empty_figure(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -158,7 +158,7 @@ class SparsityTable:
         return html.table(self)
 
     def __str__(self) -> str:
-        console = Console(width=80, color_system=None)
+        console = Console(width=80, color_system=None, force_jupyter=False)
         with console.capture() as capture:
             console.print(self)
         return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_reg.picture import empty_figure
 from keras_reg.schedules.checks import Value, check_count, check_value, evaluate
 
 
@@ -26,8 +27,6 @@ def plot(*schedules: Value, steps: int | None = None, labels: Any = None) -> Any
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['rising', 'constant']
     """
-    from matplotlib.figure import Figure
-
     values = [check_value(schedule, "schedules") for schedule in schedules]
     names = [_label(value) for value in values] if labels is None else list(labels)
     if not values or len(names) != len(values):
@@ -37,7 +36,7 @@ def plot(*schedules: Value, steps: int | None = None, labels: Any = None) -> Any
         )
     last = _last(values) if steps is None else check_count(steps, "steps", at_least=1)
     grid = np.unique(np.linspace(0, last, 400).round().astype("int32"))
-    figure = Figure(figsize=(6, 3 + 0.22 * len(values)), layout="constrained")
+    figure = empty_figure(6, 3 + 0.22 * len(values))
     axes = figure.add_subplot()
     for value, name in zip(values, names, strict=True):
         drawn = [float(ops.convert_to_numpy(evaluate(value, int(step)))) for step in grid]
