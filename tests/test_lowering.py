@@ -13,6 +13,7 @@ from lowering import gradient, lower, training_call, update_step
 import keras_reg as kr
 from keras_reg import regularizers
 from keras_reg.ops import (
+    bits,
     chain,
     counts,
     groups,
@@ -25,6 +26,7 @@ from keras_reg.ops import (
     scan,
     sorted_l1,
     thresholds,
+    updates,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -40,12 +42,16 @@ RATE, SCALE = np.float32(0.3), np.float32(0.5)
 # An example of every operation: a function of arrays, and the arrays.
 OPS = {
     "alpha": (lambda *a: noise.alpha(*a), W, RATE, SEED, STEP),
+    "any_along": (lambda x: bits.any_along(bits.pack(x != 0), 0), W),
     "as_matrix": (matrix.as_matrix, W),
     "ball_threshold": (thresholds.ball_threshold, np.abs(W), SCALE),
     "bh_weights": (lambda x: x * sorted_l1.bh_weights(4, 0.1), W),
     "bits": (lambda *a: random.bits((4, 5), *a), SEED, STEP),
+    "byte": (lambda x: ops.cast(x, "uint8") + bits.byte(3), SCALE),
     "capped_soft_threshold": (lambda r, t: prox.capped_soft_threshold(r, t, 2.0), np.abs(W), SCALE),
     "chain_fit": (chain.chain_fit, W, SCALE, SCALE),
+    "choose_gradient": (lambda g: updates.choose_gradient(g, g > 0), W),
+    "count": (lambda x: bits.count(bits.pack(x != 0)), W),
     "counters": (lambda x: random.counters((4, 5))[1] + ops.cast(x, "int32"), SCALE),
     "drop_block": (lambda *a: noise.drop_block(*a, 3, False), MAPS, RATE, SEED, STEP),
     "dropout": (lambda *a: noise.dropout(*a), W, RATE, SEED, STEP),
@@ -57,6 +63,7 @@ OPS = {
     ),
     "from_group_rows": (lambda x: groups.from_group_rows(x, (4, 6), 0), W.T.copy()),
     "gaussian": (lambda *a: noise.gaussian(*a), W, RATE, SEED, STEP),
+    "fuller_blocks": (lambda x: bits.fuller_blocks(bits.pack(x != 0), 2, 4), W),
     "gram_error": (matrix.gram_error, W),
     "gram_minus_identity": (matrix.gram_minus_identity, W),
     "gram_residual": (matrix.gram_residual, W, W[:1]),
@@ -71,6 +78,8 @@ OPS = {
     "largest_of_last_axis": (lambda x: ranks.largest_of_last_axis(x, 2), W),
     "linear_weights": (lambda x: x * sorted_l1.linear_weights(4), W),
     "normal": (lambda *a: random.normal((4, 5), *a), SEED, STEP),
+    "nibble_counts": (lambda x: bits.nibble_counts(bits.pack(x != 0)), W),
+    "pack": (lambda x: bits.pack(x != 0), W),
     "random_signs": (lambda seed: matrix.random_signs(2, 4, seed), SEED),
     "rank_mask": (lambda s: matrix.rank_mask(s, (6, 4)), ROW),
     "replica_seed": (lambda seed: random.replica_seed(seed, 1), SEED),
@@ -84,6 +93,7 @@ OPS = {
     "threshold": (random.threshold, RATE),
     "top_direction": (lambda x: matrix.top_direction(x, 2), W),
     "uniform": (lambda seed, step: random.uniform((4, 5), seed, step), SEED, STEP),
+    "unpack": (lambda x: bits.unpack(bits.pack(x != 0), 4), W),
     "unit": (matrix.unit, ROW),
     "weight_seed": (matrix.weight_seed, W),
     "zero_counts": (counts.zero_counts, W),
@@ -94,7 +104,10 @@ NO_OPERATION = {
     "check_group_axis",
     "check_matrix",
     "compiled",
+    "compiled_in_graph",
     "group_size",
+    "in_replica",
+    "is_chief",
     "next_step",
     "read",
     "recomputed",

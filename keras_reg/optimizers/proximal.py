@@ -74,8 +74,8 @@ class Proximal(Wrapper):
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> optimizer = Proximal(keras.optimizers.Adam(1e-3), regularizers.L1(1e-4))
         >>> model.compile(optimizer, loss="mse")
-        >>> optimizer.inner_optimizer.name
-        'adam'
+        >>> type(optimizer.inner_optimizer).__name__
+        'Adam'
     """
 
     def __init__(

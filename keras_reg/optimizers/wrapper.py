@@ -165,7 +165,7 @@ def check_optimizer(optimizer: Any) -> Any:
     Raises: TypeError if it is no Keras optimizer, or if it does not go inside.
 
     Example:
-        >>> check_optimizer("sgd").name
+        >>> type(check_optimizer("sgd")).__name__
         'SGD'
     """
     optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
