@@ -38,7 +38,7 @@ class FixedSupport(Wrapper):
         >>> model.layers[0].set_weights([ops.array([[0.5], [0.0]]), ops.zeros((1,))])
         >>> model.compile(FixedSupport(keras.optimizers.Adam(1e-2)), loss="mse")
         >>> _ = model.fit(ops.ones((4, 2)), ops.ones((4, 1)), verbose=0)
-        >>> float(model.layers[0].kernel[1, 0])
+        >>> float(model.layers[0].get_weights()[0][1, 0])
         0.0
     """
 
