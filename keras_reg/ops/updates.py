@@ -22,7 +22,7 @@ def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
     Example:
         >>> variable = keras.Variable(1.0)
         >>> compiled_in_graph(lambda tensors: variable.assign(tensors[0]), [keras.ops.array(2.0)])
-        >>> float(variable.value)
+        >>> keras.ops.convert_to_numpy(variable).tolist()
         2.0
     """
     if keras.backend.backend() == "tensorflow" and xla_enabled():
