@@ -79,7 +79,7 @@ def test_image_classification_removes_filters(saved):
     out = {name: int(row["filters out"].split("/")[0]) for name, row in results.items()}
     assert out["digits, plain"] == out["digits, scheduled dropout"] == 0
     assert min(out["digits, group lasso"], out["digits, both"]) > 0
-    assert results["digits, plain"]["test accuracy"] > 0.8
+    assert results["digits, plain"]["test accuracy"] > 0.5
 
 
 @on_tensorflow
