@@ -20,6 +20,8 @@ PAGES = {
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
 }
+# Where notebooks are shown; the site has none.
+REPOSITORY = "https://github.com/keras-reg/keras-reg/blob/main"
 # A page that shows a file among other things.
 SHOWN_IN = {"add_penalty.md": "keras_reg/regularizers/log_sum.py"}
 
@@ -35,7 +37,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 def with_links_of_the_site(text: str) -> str:
     """Links to files of the repository become links to their pages."""
-    text = text.replace("](docs/", "](")
+    text = text.replace("](docs/", "](").replace("](notebooks/", f"]({REPOSITORY}/notebooks/")
     for page, name in {**PAGES, **SHOWN_IN}.items():
         text = text.replace(f"]({name}", f"]({page}")
     return text
