@@ -1,4 +1,7 @@
-"""Trains over all devices and prints what came out, for test_scheduled_training.py."""
+"""Trains all dropout layers over all devices and prints what came out.
+
+For test_scheduled_training.py.
+"""
 
 import json
 
@@ -9,21 +12,39 @@ from keras import ops
 from keras_reg import layers, schedules
 
 
+def family(rate):
+    """A layer of every kind over images, and a kernel that loses weights."""
+    start = keras.initializers.RandomNormal(seed=7)
+    kinds = [
+        layers.ScheduledDropout,
+        layers.ScheduledAlphaDropout,
+        layers.ScheduledGaussianDropout,
+        layers.ScheduledSpatialDropout2D,
+        layers.ScheduledDropPath,
+        layers.ScheduledDropBlock2D,
+    ]
+    dropped = [kind(rate, seed=number) for number, kind in enumerate(kinds)]
+    convolution = keras.layers.Conv2D(2, 3, kernel_initializer=start)
+    connect = layers.ScheduledDropConnect(convolution, rate, seed=8)
+    head = [keras.layers.Flatten(), keras.layers.Dense(1, kernel_initializer=start)]
+    return [*dropped, connect, *head]
+
+
 def train():
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
-    dropout = layers.ScheduledDropout(schedules.Linear(0.1, 0.5, steps=4), seed=1)
-    dense = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(seed=7))
-    model = keras.Sequential([keras.Input((8,)), dropout, dense])
+    parts = family(schedules.Linear(0.1, 0.3, steps=4))
+    model = keras.Sequential([keras.Input((6, 6, 3)), *parts])
     model.compile(keras.optimizers.SGD(0.01), "mse")
     random = np.random.default_rng(0)
-    x, y = random.standard_normal((48, 8)), random.standard_normal((48, 1))
+    x, y = random.standard_normal((48, 6, 6, 3)), random.standard_normal((48, 1))
     model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
-    mask = ops.convert_to_numpy(dropout(ops.ones((16, 8)), training=True)) != 0
+    mask = ops.convert_to_numpy(parts[0](ops.ones((16, 6, 6, 3)), training=True)) != 0
+    weights = [ops.convert_to_numpy(w).ravel() for w in model.trainable_weights]
     return {
         "devices": len(keras.distribution.list_devices()),
-        "step": int(dropout.step) - 1,
+        "steps": [int(part.step) for part in parts if hasattr(part, "step")],
         "mask": mask.astype(int).tolist(),
-        "weights": ops.convert_to_numpy(dense.kernel).ravel().tolist(),
+        "weights": np.concatenate(weights).tolist(),
     }
 
 

@@ -243,6 +243,6 @@ def test_eight_devices_train_as_one():
         )
         found.append(json.loads(run.stdout.splitlines()[-1]))
     assert [result["devices"] for result in found] == [1, 8]
-    assert [result["step"] for result in found] == [6, 6]
+    assert [result["steps"] for result in found] == [[7, 6, 6, 6, 6, 6, 6]] * 2
     np.testing.assert_array_equal(found[0]["mask"], found[1]["mask"])
     np.testing.assert_allclose(found[0]["weights"], found[1]["weights"], rtol=1e-4, atol=1e-6)
