@@ -7,6 +7,7 @@ where convolutions do. Run it on a quiet machine: the ratios of a loaded one mea
 """
 
 import argparse
+import itertools
 from collections.abc import Callable
 
 import keras
@@ -66,11 +67,11 @@ def training_step(network: Callable, optimizer: keras.Optimizer, jit_compile: bo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--no-jit", action="store_true", help="jit_compile=False")
     parser.add_argument("--only", nargs="*", default=list(OPTIMIZERS))
     options = parser.parse_args()
-    backend, jit = keras.backend.backend(), not options.no_jit
-    for title, network in NETWORKS.items():
+    backend = keras.backend.backend()
+    ways = (True, False) if backend == "tensorflow" else (True,)
+    for (title, network), jit in itertools.product(NETWORKS.items(), ways):
         steps = {
             name: training_step(network, new(), jit)
             for name, new in OPTIMIZERS.items()

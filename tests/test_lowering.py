@@ -15,7 +15,6 @@ from keras_reg import regularizers
 from keras_reg.ops import (
     bits,
     chain,
-    counts,
     groups,
     matrix,
     noise,
@@ -96,7 +95,6 @@ OPS = {
     "unpack": (lambda x: bits.unpack(bits.pack(x != 0), 4), W),
     "unit": (matrix.unit, ROW),
     "weight_seed": (matrix.weight_seed, W),
-    "zero_counts": (counts.zero_counts, W),
 }
 # Public functions of the room that take no tensor, or run what is given to them.
 NO_OPERATION = {

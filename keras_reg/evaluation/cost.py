@@ -4,6 +4,7 @@ import pathlib
 import statistics
 import tempfile
 import time
+import zipfile
 from typing import Any
 
 import keras
@@ -49,8 +50,6 @@ def latency(model: keras.Model, x: Any, calls: int = 20) -> float:
 
 def _zipped(path: pathlib.Path, target: pathlib.Path) -> int:
     """Keras stores its files uncompressed in the archive."""
-    import zipfile
-
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, path.name)
     return target.stat().st_size

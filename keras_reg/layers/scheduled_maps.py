@@ -16,7 +16,7 @@ class _Maps(Scheduled):
     rank: int
 
     def __init__(
-        self, rate: schedules.Value, data_format: str | None, seed: Any = None, **kwargs: Any
+        self, rate: schedules.Value, data_format: str | None = None, seed: Any = None, **kwargs: Any
     ):
         super().__init__(rate, seed, **kwargs)
         self.data_format = _check_data_format(data_format)
@@ -98,11 +98,6 @@ class ScheduledSpatialDropout2D(_SpatialDropout):
 
     rank = 4
 
-    def __init__(
-        self, rate: schedules.Value, data_format: str | None = None, seed: Any = None, **kwargs: Any
-    ):
-        super().__init__(rate, data_format, seed, **kwargs)
-
 
 @keras.saving.register_keras_serializable("keras_reg")
 class ScheduledSpatialDropout3D(_SpatialDropout):
@@ -129,11 +124,6 @@ class ScheduledSpatialDropout3D(_SpatialDropout):
     """
 
     rank = 5
-
-    def __init__(
-        self, rate: schedules.Value, data_format: str | None = None, seed: Any = None, **kwargs: Any
-    ):
-        super().__init__(rate, data_format, seed, **kwargs)
 
 
 @keras.saving.register_keras_serializable("keras_reg")

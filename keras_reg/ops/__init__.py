@@ -1,7 +1,6 @@
 """Pure functions, tensor in, tensor out, that XLA compiles for CPU, GPU and TPU."""
 
 from keras_reg.ops.backend import compiled
-from keras_reg.ops.counts import zero_counts
 from keras_reg.ops.noise import dropout
 from keras_reg.ops.norms import group_norms, group_size, safe_norm
 from keras_reg.ops.prox import capped_soft_threshold, shrink_norms, soft_threshold
@@ -20,5 +19,4 @@ __all__ = [
     "shrink_norms",
     "soft_threshold",
     "uniform",
-    "zero_counts",
 ]

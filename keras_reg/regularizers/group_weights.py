@@ -38,20 +38,22 @@ def check_weights(weights: Any) -> np.ndarray | None:
     return array
 
 
-def check_weights_shape(
-    weights: np.ndarray | None, groups: tuple[int, ...], shape: tuple[int, ...], path: str = ""
+def check_groups(
+    weights: np.ndarray | None, group_axis: GroupAxis, shape: tuple[int, ...], path: str = ""
 ) -> None:
-    """Raises ValueError, which names the variable, unless there is one weight for each group.
+    """Raises ValueError, which names the variable, unless it has these axes and a weight a group.
 
     Args:
         weights: array, or None, which suits every shape.
-        groups: the lengths of the variable's group axes.
+        group_axis: int, tuple of ints or None. Axes that index the groups.
         shape: the variable's shape.
         path: the variable's path.
 
     Example:
-        >>> check_weights_shape(np.ones(3), (3,), (4, 3), "dense/kernel")
+        >>> check_groups(np.ones(3), -1, (4, 3), "dense/kernel")
     """
+    reduced = reduced_axes(shape, group_axis, path)
+    groups = tuple(length for axis, length in enumerate(shape) if axis not in reduced)
     if weights is not None and weights.shape != groups:
         raise ValueError(
             f"Expected `weights` of shape {groups}, one for each group of {path or 'a weight'} of "

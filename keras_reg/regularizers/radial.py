@@ -16,8 +16,8 @@ from keras_reg.ops.norms import (
 )
 from keras_reg.ops.prox import shrink_norms
 from keras_reg.regularizers.group_weights import (
+    check_groups,
     check_weights,
-    check_weights_shape,
     group_factors,
     root_size,
 )
@@ -104,9 +104,7 @@ class RadialPenalty(Penalty):
         return ops.where(ops.equal(group_norms(w, self.group_axis), 0.0), resting, moving)
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced = reduced_axes(shape, self.group_axis, path)
-        groups = tuple(length for axis, length in enumerate(shape) if axis not in reduced)
-        check_weights_shape(self.weights, groups, shape, path)
+        check_groups(self.weights, self.group_axis, shape, path)
 
     def get_config(self) -> dict:
         weights = {} if self.weights is None else {"weights": self.weights.tolist()}

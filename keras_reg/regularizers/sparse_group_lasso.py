@@ -13,12 +13,11 @@ from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
     group_norms,
-    reduced_axes,
 )
 from keras_reg.ops.prox import shrink_norms, soft_threshold
 from keras_reg.regularizers.group_weights import (
+    check_groups,
     check_weights,
-    check_weights_shape,
     group_factors,
     root_size,
 )
@@ -94,9 +93,7 @@ class SparseGroupLasso(Penalty):
         return ops.reshape(held, group_norms(w, self.group_axis).shape)
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced = reduced_axes(shape, self.group_axis, path)
-        groups = tuple(length for axis, length in enumerate(shape) if axis not in reduced)
-        check_weights_shape(self.weights, groups, shape, path)
+        check_groups(self.weights, self.group_axis, shape, path)
 
     def get_config(self) -> dict:
         weights = {} if self.weights is None else {"weights": self.weights.tolist()}

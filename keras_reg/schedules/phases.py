@@ -8,12 +8,13 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_reg.schedules.checks import check_count, check_number
+from keras_reg.schedules.ramps import Ramp
 
 
 class _Phase(LearningRateSchedule):
     """One value and a number of steps."""
 
-    def __init__(self, value: float, steps: int, delay: int):
+    def __init__(self, value: float, steps: int, delay: int = 0):
         super().__init__()
         self.value = check_number(value, "value")
         self.steps = check_count(steps, "steps", at_least=1)
@@ -121,15 +122,12 @@ class Late(_Phase):
         [0.0, 0.0, 0.5, 0.5]
     """
 
-    def __init__(self, value: float, steps: int, delay: int = 0):
-        super().__init__(value, steps, delay)
-
     def __call__(self, step: Any) -> Any:
         return self.value * ops.cast(self._elapsed(step) >= self.steps, "float32")
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class Cyclic(LearningRateSchedule):
+class Cyclic(Ramp):
     """From one value to another and back, again and again, along a cosine.
 
     value:  initial + (final - initial) * (1 - cos(2 * pi * (step - delay) / steps)) / 2
@@ -150,23 +148,13 @@ class Cyclic(LearningRateSchedule):
     """
 
     def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
-        super().__init__()
-        self.initial = check_number(initial, "initial")
-        self.final = check_number(final, "final")
-        self.steps = check_count(steps, "steps", at_least=2)
-        self.delay = check_count(delay, "delay", at_least=0)
+        super().__init__(initial, final, check_count(steps, "steps", at_least=2), delay)
 
     def __call__(self, step: Any) -> Any:
         # In integers: float32 would lose count of the steps of a long training.
         elapsed = ops.maximum(ops.cast(step, "int32") - self.delay, 0)
         done = ops.cast(ops.mod(elapsed, self.steps), "float32") / self.steps
-        there = (1.0 - ops.cos(2 * math.pi * done)) / 2
-        return (1.0 - there) * self.initial + there * self.final
+        return self._between(done)
 
-    def get_config(self) -> dict:
-        return {
-            "initial": self.initial,
-            "final": self.final,
-            "steps": self.steps,
-            "delay": self.delay,
-        }
+    def _left(self, done: Any) -> Any:
+        return (1.0 + ops.cos(2 * math.pi * done)) / 2

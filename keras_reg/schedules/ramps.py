@@ -13,7 +13,7 @@ from keras_reg.schedules.checks import check_count, check_number
 class Ramp(LearningRateSchedule):
     """A way from one value to another, then constant. A subclass says how it goes."""
 
-    def __init__(self, initial: float, final: float, steps: int, delay: int):
+    def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
         super().__init__()
         self.initial = check_number(initial, "initial")
         self.final = check_number(final, "final")
@@ -63,9 +63,6 @@ class Linear(Ramp):
         >>> [float(ramp(step)) for step in (0, 10, 60, 110, 500)]
         [0.0, 0.0, 0.25, 0.5, 0.5]
     """
-
-    def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
-        super().__init__(initial, final, steps, delay)
 
     def _left(self, done: Any) -> Any:
         return 1.0 - done
@@ -132,9 +129,6 @@ class Cosine(Ramp):
         >>> [round(float(ramp(step)), 3) for step in (0, 10, 60, 110, 500)]
         [0.0, 0.0, 0.25, 0.5, 0.5]
     """
-
-    def __init__(self, initial: float, final: float, steps: int, delay: int = 0):
-        super().__init__(initial, final, steps, delay)
 
     def _left(self, done: Any) -> Any:
         left = (1.0 + ops.cos(math.pi * done)) / 2
