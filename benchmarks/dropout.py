@@ -38,7 +38,11 @@ def tensors() -> tuple:
     )
 
 
-def jax_pass(layer: keras.layers.Layer) -> Callable:
+def jax_pass(layer: keras.layers.Layer, new_memory: bool = False) -> Callable:
+    """Writes over its arguments, as a training step does, or asks the system for new memory.
+
+    New pages cost as much as `x * 2` itself and vary from call to call.
+    """
     import jax
 
     def both(state, x, upstream):
@@ -46,10 +50,18 @@ def jax_pass(layer: keras.layers.Layer) -> Callable:
         y, backward, state = jax.vjp(call, x, has_aux=True)
         return y, backward(upstream)[0], state
 
-    compiled, x, upstream = jax.jit(both), *tensors()
-    layer(x)
+    compiled = jax.jit(both, donate_argnums=() if new_memory else (1, 2))
+    arrays = list(tensors())
+    layer(arrays[0])
     state = [variable.value for variable in layer.non_trainable_variables]
-    return lambda: jax.block_until_ready(compiled(state, x, upstream))
+
+    def run():
+        y, gradient, _ = jax.block_until_ready(compiled(state, *arrays))
+        if not new_memory:
+            arrays[:] = y, gradient
+        return y, gradient
+
+    return run
 
 
 def tensorflow_pass(layer: keras.layers.Layer, jit_compile: bool) -> Callable:
@@ -80,7 +92,7 @@ def torch_pass(layer: keras.layers.Layer) -> Callable:
 def passes() -> dict[str, dict[str, Callable]]:
     """Functions that go forward and backward, by how they are compiled and by layer."""
     makers = {
-        "jax": {"jit": jax_pass},
+        "jax": {"jit": jax_pass, "jit, new memory": partial(jax_pass, new_memory=True)},
         "tensorflow": {
             "jit": partial(tensorflow_pass, jit_compile=True),
             "without jit": partial(tensorflow_pass, jit_compile=False),

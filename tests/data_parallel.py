@@ -42,7 +42,7 @@ def train():
     weights = [ops.convert_to_numpy(w).ravel() for w in model.trainable_weights]
     return {
         "devices": len(keras.distribution.list_devices()),
-        "steps": [int(part.step) for part in parts if hasattr(part, "step")],
+        "steps": [part.step for part in parts if hasattr(part, "step")],
         "mask": mask.astype(int).tolist(),
         "weights": np.concatenate(weights).tolist(),
     }

@@ -1,6 +1,5 @@
 """What all scheduled layers share: a rate that may be a schedule, a step and a seed."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -8,16 +7,21 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import next_step, read, replica_id
+from keras_reg.ops.backend import read, replica_id
 from keras_reg.ops.random import hash32, replica_seed
+from keras_reg.ops.updates import next_state
+
+_STATE = "seed_generator_state"
 
 
 class Scheduled(keras.layers.Layer):
     """A layer that drops something while it trains. A subclass writes `_drop` and nothing else.
 
-    Two non-trainable weights hold all state, so a saved model goes on where it stopped: `step`, the
-    training calls so far, and `seed`. What is dropped is a hash of both and of the element's
-    position. At inference the layer returns its input and counts nothing.
+    All state is that of `seed_generator`, a `keras.random.SeedGenerator` as in Keras's own layers:
+    the seed and how often it was asked, which is the step of the schedule. What is dropped is a
+    hash of both and of the element's position. Unlike Keras's, the state is saved with the weights,
+    so that a saved model goes on where it stopped; weights that were saved without it leave it as
+    it is. At inference the layer returns its input and counts nothing.
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
     layer was called once in between. Under a `keras.RematScope` it runs once: it stores nothing
@@ -36,16 +40,25 @@ class Scheduled(keras.layers.Layer):
 
     def __init__(self, rate: schedules.Value, seed: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.rate = schedules.check_value(rate, "rate", at_least=0, at_most=1)
+        self.rate = _check_rate(rate)
         self.seed = _check_seed(seed)
         self.supports_masking = True
-        first = random.randint(1, 10**9) if self.seed is None else self.seed
-        self.step = self._add_state("step", 0)
-        self._seed_weight = self._add_state("seed", first)
-        self.built = True
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        # As Keras's own: nothing is left to build, unless a subclass says how.
+        self.built = type(self).build is keras.layers.Layer.build
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self._drop(inputs, *self._draw()) if training else inputs
+
+    @property
+    def step(self) -> int:
+        """The training calls so far, an int. Assign to it to go elsewhere in the schedule."""
+        return int(read(self.seed_generator.state)[1])
+
+    @step.setter
+    def step(self, step: int) -> None:
+        seed = int(read(self.seed_generator.state)[0])
+        self.seed_generator.state.assign([seed, step])
 
     def current_rate(self) -> float:
         """The rate of the next training call.
@@ -55,7 +68,7 @@ class Scheduled(keras.layers.Layer):
             >>> ScheduledDropout(0.25).current_rate()
             0.25
         """
-        return float(self._rate_at(read(self.step)))
+        return float(self._rate_at(ops.cast(self.step, "int32")))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -63,6 +76,16 @@ class Scheduled(keras.layers.Layer):
     def rematerialized_call(self, layer_call: Callable, *args: Any, **kwargs: Any) -> Callable:
         """The call itself: see the class."""
         return layer_call
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        store[_STATE] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        if _STATE in store:
+            self.seed_generator.state.assign(store[_STATE])
+        others = set(store.keys()) - {_STATE}
+        super().load_own_variables({key: store[key] for key in others})
 
     def get_config(self) -> dict:
         rate = schedules.serialize(self.rate)
@@ -73,22 +96,23 @@ class Scheduled(keras.layers.Layer):
 
     def _draw(self) -> tuple[Any, Any, Any]:
         """Rate, seed and step of this training call, which is counted."""
-        step = next_step(self.step)
-        seed = replica_seed(read(self._seed_weight), replica_id())
-        return self._rate_at(step), seed, step
+        state = ops.cast(next_state(self.seed_generator), "int32")
+        seed, step = state[0], state[1]
+        return self._rate_at(step), replica_seed(seed, replica_id()), step
 
     def _rate_at(self, step: Any) -> Any:
         return ops.clip(schedules.evaluate(self.rate, step), 0.0, 1.0)
 
-    def _add_state(self, name: str, value: int) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=(),
-            dtype="int32",
-            initializer=keras.initializers.Constant(value),
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+
+def _check_rate(rate: Any) -> schedules.Value:
+    try:
+        return schedules.check_value(rate, "rate", at_least=0, at_most=1)
+    except ValueError as error:
+        # The first two sentences are Keras's, which tests may look for.
+        raise ValueError(
+            "Invalid value received for argument `rate`. Expected a float value between 0 and 1. "
+            f"A schedule (`keras_reg.schedules`) is accepted too. Received: rate={rate!r}"
+        ) from error
 
 
 def _check_seed(seed: Any) -> int | None:

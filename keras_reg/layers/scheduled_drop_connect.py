@@ -45,7 +45,6 @@ class ScheduledDropConnect(Scheduled):
         # The wrapped layer casts inputs and variables itself; this one drops the uncast weights.
         super().__init__(rate, seed, autocast=False, **kwargs)
         self.layer = layer
-        self.built = False
 
     def build(self, input_shape: Any) -> None:
         if not self.layer.built:

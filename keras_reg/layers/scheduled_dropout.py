@@ -65,9 +65,9 @@ class ScheduledDropout(Masked):
     inference it returns its input. With a float rate it stands in for `keras.layers.Dropout`. The
     rate is computed in the compiled step from a counter: it changes without a retrace.
 
-    Two non-trainable weights hold all state, so a saved model goes on where it stopped: `step`, the
-    training calls so far, and `seed`. The mask is a hash of both and of the element's position; it
-    is not stored, but drawn again for the gradient.
+    The seed and the count of training calls are the state of its `keras.random.SeedGenerator` and
+    are saved with the model, which goes on where it stopped. The mask is a hash of both and of the
+    element's position; it is not stored, but drawn again for the gradient.
 
     Args:
         rate: float from 0 to 1, or a schedule from training calls to rates, whose values are
@@ -172,11 +172,16 @@ class ScheduledDropPath(Scheduled):
 def _check_noise_shape(noise_shape: Any) -> tuple[int | None, ...] | None:
     if noise_shape is None:
         return None
-    is_sequence = isinstance(noise_shape, (tuple, list))
-    lengths = noise_shape if is_sequence else [noise_shape]
-    if not is_sequence or not all(n is None or (type(n) is int and n > 0) for n in lengths):
-        raise ValueError(
-            "Expected `noise_shape` to be None or a tuple of positive ints and Nones. "
-            f"Received: noise_shape={noise_shape!r}"
-        )
-    return tuple(noise_shape)
+    if not isinstance(noise_shape, (tuple, list)):
+        wanted = "a tuple or list of integers"
+    elif not all(n is None or type(n) is int for n in noise_shape):
+        wanted = "all elements to be integers or None"
+    elif not all(n is None or n > 0 for n in noise_shape):
+        wanted = "all dimensions to be positive integers or None"
+    else:
+        return tuple(noise_shape)
+    # In Keras's words, which tests may look for.
+    raise ValueError(
+        f"Invalid value received for argument `noise_shape`. Expected {wanted}. "
+        f"Received: noise_shape={noise_shape!r}"
+    )

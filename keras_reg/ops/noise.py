@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_reg.ops import random
-from keras_reg.ops.backend import recomputed
+from keras_reg.ops.backend import kept_alone, recomputed
 
 # The SELU's negative saturation value, -alpha * scale (Klambauer et al., 2017).
 _SATURATION = -1.6732632423543772 * 1.0507009873554805
@@ -100,7 +100,7 @@ def drop_block(
 
 def _dropout(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None = None) -> Any:
     kept = random.keep(_shape(x, noise_shape), rate, seed, step)
-    return ops.where(kept, _times(x, random.inverse_kept(rate)), _zero(x))
+    return kept_alone(_times(x, random.inverse_kept(rate)), kept)
 
 
 def _gaussian(x: Any, rate: Any, seed: Any, step: Any) -> Any:
@@ -117,7 +117,7 @@ def _alpha(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None = 
 
 def _alpha_gradient(upstream: Any, rate: Any, seed: Any, step: Any, noise_shape: Any = None) -> Any:
     kept = random.keep(_shape(upstream, noise_shape), rate, seed, step)
-    return ops.where(kept, _times(upstream, _alpha_line(rate)[0]), _zero(upstream))
+    return kept_alone(_times(upstream, _alpha_line(rate)[0]), kept)
 
 
 def _alpha_line(rate: Any) -> tuple[Any, Any]:
@@ -133,7 +133,7 @@ def _drop_block(
     kept = _outside_blocks(ops.shape(x), rate, seed, step, block_size, channels_first)
     count = ops.sum(kept)
     size = ops.sum(ops.ones_like(kept))
-    return ops.where(kept > 0, _times(x, size / ops.maximum(count, 1.0)), _zero(x))
+    return kept_alone(_times(x, size / ops.maximum(count, 1.0)), kept > 0)
 
 
 def _outside_blocks(
@@ -174,10 +174,6 @@ def _shape(x: Any, noise_shape: tuple | None) -> tuple:
 def _times(x: Any, factor: Any) -> Any:
     # In float32 whatever the dtype of x: a factor rounded to bfloat16 would shift every mean.
     return ops.cast(ops.multiply(x, factor), x.dtype)
-
-
-def _zero(x: Any) -> Any:
-    return ops.zeros((), dtype=x.dtype)
 
 
 _fast_dropout = recomputed(_dropout, static_argnums=(4,))

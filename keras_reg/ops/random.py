@@ -27,7 +27,7 @@ _UNITS = 2**24
 
 def _shifted(x: Any, bits: int) -> Any:
     # Signed integers are all that PyTorch multiplies, so the sign bits shifted in are masked off.
-    shifted = ops.right_shift(x, bits)
+    shifted = x >> bits if isinstance(x, int) else ops.right_shift(x, bits)
     shifted &= (1 << (32 - bits)) - 1
     return shifted
 
@@ -40,7 +40,7 @@ def hash32(x: Any, key: Any) -> Any:
     """Mixes 32-bit integers with a key so that every input bit reaches every output bit.
 
     Args:
-        x: int32 tensor.
+        x: int32 tensor, or an int with an int for a key.
         key: int32 tensor that broadcasts to x's shape. It enters between the rounds, so that two
             keys give unrelated streams, not one stream shifted.
     Shapes: result: as `x`, int32.
@@ -53,7 +53,7 @@ def hash32(x: Any, key: Any) -> Any:
     x = _xor_shift(x, 16) * _MULTIPLIER_1
     x = _xor_shift(x, 15) + key
     x = _xor_shift(x, 15) * _MULTIPLIER_2
-    return _xor_shift(x, 16)
+    return _as_int32(_xor_shift(x, 16))
 
 
 def strides(shape: tuple) -> list[tuple[Any, Any]]:
@@ -117,7 +117,7 @@ def counters(shape: tuple) -> tuple[Any, Any]:
 
 
 def _as_int32(value: Any) -> Any:
-    # A stride of 2**31 or more wraps round, as the counter does.
+    # An int of 2**31 or more wraps round, as tensors do.
     return (value + 2**31) % 2**32 - 2**31 if isinstance(value, int) else ops.cast(value, "int32")
 
 
@@ -127,8 +127,8 @@ def element_bits(high: Any, low: Any, seed: Any, step: Any) -> Any:
     Args:
         high: int32 tensor that broadcasts against `low`, or None for zero.
         low: int32 tensor.
-        seed: int32 scalar.
-        step: int32 scalar.
+        seed: int32 scalar or int.
+        step: int32 scalar or int.
     Shapes: result: as `low`, int32. The same on every backend and device.
 
     Example:
@@ -207,13 +207,15 @@ def threshold(rate: Any) -> Any:
     """The rate in whole units of 2**-24: how many of 2**24 draws are dropped.
 
     Args:
-        rate: float32 scalar from 0 to 1.
-    Shapes: result: as `rate`, int32.
+        rate: float32 scalar or float from 0 to 1.
+    Shapes: result: as `rate`, int32; an int for a float.
 
     Example:
         >>> int(threshold(ops.array(0.5)))
         8388608
     """
+    if isinstance(rate, float):
+        return round(min(max(rate, 0.0), 1.0) * _UNITS)
     return ops.cast(ops.round(ops.clip(rate, 0.0, 1.0) * _UNITS), "int32")
 
 
@@ -222,9 +224,9 @@ def keep(shape: tuple, rate: Any, seed: Any, step: Any) -> Any:
 
     Args:
         shape: tuple of ints or scalar integer tensors.
-        rate: float32 scalar from 0 to 1. At 0 all are kept, at 1 none.
-        seed: int32 scalar.
-        step: int32 scalar.
+        rate: float32 scalar or float from 0 to 1. At 0 all are kept, at 1 none.
+        seed: int32 scalar or int.
+        step: int32 scalar or int.
     Shapes: result: `shape`, bool.
 
     Example:
@@ -238,16 +240,16 @@ def keep(shape: tuple, rate: Any, seed: Any, step: Any) -> Any:
         return bits(shape, seed, step) >= least
     counted = (ops.arange(start, stop, dtype="int32") for start, stop in cuts)
     parts = [element_bits(None, low, seed, step) >= least for low in counted]
-    return ops.reshape(ops.concatenate(parts), shape)
+    return ops.reshape(ops.concatenate(parts) if len(parts) > 1 else parts[0], shape)
 
 
 def _blocks(shape: tuple) -> list[tuple[int, int]]:
-    """Where to cut the elements of an array; nowhere if all at once is better."""
+    """Where to cut the elements of an array, counted in a row; empty where that is no better."""
     block = block_size()
     if block is None or not all(isinstance(length, int) for length in shape):
         return []
     size = math.prod(shape)
-    if not block < size < 2**31:
+    if not 0 < size < 2**31:
         return []
     return [(start, min(start + block, size)) for start in range(0, size, block)]
 
@@ -258,14 +260,16 @@ def inverse_kept(rate: Any) -> Any:
     So the expectation of a kept element, times this, is the element.
 
     Args:
-        rate: float32 scalar from 0 to 1.
-    Shapes: result: as `rate`, float32.
+        rate: float32 scalar or float from 0 to 1.
+    Shapes: result: (), float32.
 
     Example:
         >>> float(inverse_kept(ops.array(0.75))), float(inverse_kept(ops.array(1.0)))
         (4.0, 0.0)
     """
     kept = _UNITS - threshold(rate)
+    if isinstance(kept, int):
+        return ops.convert_to_tensor(_UNITS / kept if kept else 0.0, "float32")
     share = ops.cast(ops.maximum(kept, 1), "float32") / _UNITS
     return ops.where(kept > 0, 1.0 / share, 0.0)
 
@@ -282,4 +286,4 @@ def replica_seed(seed: Any, replica: Any) -> Any:
         >>> int(replica_seed(ops.array(7, "int32"), 0))
         7
     """
-    return seed + replica * ops.array(_GOLDEN, dtype="int32")
+    return seed + _as_int32(replica * _GOLDEN)

@@ -1,5 +1,7 @@
 """What a training step does to variables. This file and backend.py alone name a backend."""
 
+import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -96,3 +98,57 @@ def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> Non
 
     native = variable.value if isinstance(variable, keras.Variable) else variable
     tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))
+
+
+def next_state(generator: Any) -> Any:
+    """The state of a seed generator, its seed and its count, which then counts one more.
+
+    In the second run of a `keras.remat` function, that of its backward pass, it returns what the
+    latest run returned and counts nothing, so that both runs draw the same masks.
+
+    Args:
+        generator: `keras.random.SeedGenerator`.
+    Shapes: result: (2,), an integer dtype that depends on the backend.
+
+    Example:
+        >>> generator = keras.random.SeedGenerator(7)
+        >>> [keras.ops.convert_to_numpy(next_state(generator)).tolist() for _ in range(2)]
+        [[7, 0], [7, 1]]
+    """
+    if _is_second_run():
+        state = read(generator.state)
+        return state - keras.ops.array([0, 1], dtype=state.dtype)
+    with _trace_of(generator.state):
+        return generator.next()
+
+
+def _is_second_run() -> bool:
+    """Whether Python runs a function for the second time, within its backward pass."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        # No public name says it; torch.utils.checkpoint itself asks this one.
+        return torch._C._current_graph_task_id() != -1
+    if backend == "tensorflow":
+        frame: Any = sys._getframe()
+        while frame is not None and frame.f_code.co_name != "inner_recompute_grad":
+            frame = frame.f_back
+        return frame is not None
+    return False  # JAX runs a function once and repeats what it did.
+
+
+def _trace_of(variable: Any) -> Any:
+    """On JAX, a context that records in the function whose argument the variable's value is.
+
+    Not in a function traced inside of it, as `keras.remat` does, whence the next value could not
+    leave.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+        import jax.extend.core
+
+        value = variable.value
+        if isinstance(value, jax.core.Tracer):
+            return jax.extend.core.set_current_trace(value._trace)
+    return contextlib.nullcontext()
