@@ -49,6 +49,14 @@ def passes(program, size):
     return found
 
 
+def written(program, size):
+    """The instructions of a program that write an array of at least `size` elements."""
+    shapes = {
+        line: re.findall(r"\[([\d,]*)\]", line.split("(")[0]) for line in passes(program, size)
+    }
+    return [line for line, found in shapes.items() if max(map(_elements, found), default=0) >= size]
+
+
 def gradient(function, w):
     """The gradient of a scalar function, inside a compiled program."""
     if JAX:

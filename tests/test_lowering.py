@@ -13,6 +13,7 @@ from lowering import gradient, lower, training_call, update_step
 import keras_reg as kr
 from keras_reg import regularizers
 from keras_reg.ops import (
+    backend,
     bits,
     chain,
     groups,
@@ -24,6 +25,7 @@ from keras_reg.ops import (
     ranks,
     scan,
     sorted_l1,
+    sums,
     thresholds,
     updates,
 )
@@ -60,6 +62,7 @@ OPS = {
         SEED,
         STEP,
     ),
+    "folded": (lambda x: sums.folded(x), np.ones((32, 5), "float32")),
     "from_group_rows": (lambda x: groups.from_group_rows(x, (4, 6), 0), W.T.copy()),
     "gaussian": (lambda *a: noise.gaussian(*a), W, RATE, SEED, STEP),
     "fuller_blocks": (lambda x: bits.fuller_blocks(bits.pack(x != 0), 2, 4), W),
@@ -70,6 +73,7 @@ OPS = {
     "group_rows": (lambda x: groups.group_rows(x, -1), W),
     "hash32": (random.hash32, np.arange(4, dtype="int32"), SEED),
     "inverse_kept": (random.inverse_kept, RATE),
+    "kept_alone": (lambda x: backend.kept_alone(x, x > 0), W),
     "keep": (lambda *a: random.keep((4, 5), *a), RATE, SEED, STEP),
     "keep_non_finite": (matrix.keep_non_finite, W, W),
     "l1_ball_threshold": (matrix.l1_ball_threshold, ROW, SCALE),
@@ -90,6 +94,7 @@ OPS = {
     "squared_sum_threshold": (thresholds.squared_sum_threshold, np.abs(W), SCALE),
     "thin_svd": (matrix.thin_svd, W),
     "threshold": (random.threshold, RATE),
+    "total": (lambda x: sums.total(x), np.ones((32, 5), "float32")),
     "top_direction": (lambda x: matrix.top_direction(x, 2), W),
     "uniform": (lambda seed, step: random.uniform((4, 5), seed, step), SEED, STEP),
     "unpack": (lambda x: bits.unpack(bits.pack(x != 0), 4), W),
@@ -106,7 +111,7 @@ NO_OPERATION = {
     "group_size",
     "in_replica",
     "is_chief",
-    "next_step",
+    "next_state",
     "read",
     "recomputed",
     "reduced_axes",

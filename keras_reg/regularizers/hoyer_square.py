@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_reg import schedules
 from keras_reg.ops.norms import TINY, GroupAxis, check_group_axis, group_norms, reduced_axes
+from keras_reg.ops.sums import total
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
@@ -69,20 +70,20 @@ class HoyerSquare(Penalty):
         return self._shares(w)[2]
 
     def _gradient(self, w: Any) -> Any:
-        total, shares, ratio = self._shares(w)
+        sum_of_norms, shares, ratio = self._shares(w)
         is_single = not reduced_axes(tuple(w.shape), self.group_axis)
         direction = ops.sign(w) if is_single else w / ops.maximum(self._norms(w), TINY)
-        return (2.0 * ratio / total) * (direction - shares * ratio)
+        return (2.0 * ratio / sum_of_norms) * (direction - shares * ratio)
 
     def _shares(self, w: Any) -> tuple[Any, Any, Any]:
         """The sum of the norms, each weight as a share of it, and the sum's square over theirs.
 
         The squares of shares neither over- nor underflow where those of the weights do.
         """
-        total = ops.maximum(ops.sum(self._norms(w)), TINY)
-        shares = w * (1.0 / total)
-        square = ops.sum(ops.square(shares))
-        return total, shares, ops.where(square > 0.0, 1.0 / ops.maximum(square, TINY), 0.0)
+        sum_of_norms = ops.maximum(total(self._norms(w)), TINY)
+        shares = w * (1.0 / sum_of_norms)
+        square = total(ops.square(shares))
+        return sum_of_norms, shares, ops.where(square > 0.0, 1.0 / ops.maximum(square, TINY), 0.0)
 
     def _norms(self, w: Any) -> Any:
         if not reduced_axes(tuple(w.shape), self.group_axis):

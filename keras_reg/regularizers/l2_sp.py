@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.sums import total
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
@@ -84,7 +85,7 @@ class L2SP(Penalty):
         return f"L2SP(strength={super().get_config()['strength']!r}, reference={shown})"
 
     def _omega(self, w: Any) -> Any:
-        return ops.sum(ops.square(w - self._reference_like(w)))
+        return total(ops.square(w - self._reference_like(w)))
 
     def _gradient(self, w: Any) -> Any:
         return 2.0 * (w - self._reference_like(w))

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_reg import schedules
 from keras_reg.ops.norms import TINY, GroupAxis
+from keras_reg.ops.sums import folded
 from keras_reg.regularizers.radial import RadialPenalty
 
 
@@ -69,6 +70,18 @@ class LogSum(RadialPenalty):
 
     def _slope(self, r: Any) -> Any:
         return 1.0 / (r + self.epsilon)
+
+    def _omega(self, w: Any) -> Any:
+        ratios = self._norms(w) / self.epsilon
+        # One logarithm for a product (1 + a)(1 + b) = 1 + (a + b + a * b), if that is in range.
+        products = folded(ratios, lambda a, b: a + b + a * b)
+        value = ops.sum(ops.log1p(products))
+        if products is not ratios:
+            value = ops.cond(ops.isfinite(value), lambda: value, lambda: self._plain_sum(w))
+        return value * self._factors(w)
+
+    def _plain_sum(self, w: Any) -> Any:
+        return ops.sum(self._value(self._norms(w)))
 
     def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -15,6 +15,7 @@ from keras_reg.ops.norms import (
     reduced_axes,
 )
 from keras_reg.ops.prox import shrink_norms
+from keras_reg.ops.sums import total
 from keras_reg.regularizers.group_weights import (
     check_groups,
     check_weights,
@@ -61,6 +62,9 @@ class RadialPenalty(Penalty):
         self.group_axis = check_group_axis(group_axis)
         self.size_scaling = size_scaling
         self.weights = check_weights(weights)
+
+    # One whose phi takes more than cheap arithmetic sets `ops.sum`.
+    _total = staticmethod(total)
 
     @abc.abstractmethod
     def _value(self, r: Any) -> Any:
@@ -118,7 +122,9 @@ class RadialPenalty(Penalty):
     def _omega(self, w: Any) -> Any:
         values, factors = self._value(self._norms(w)), self._factors(w, keepdims=True)
         # A number is multiplied once, not in the loop over the weights.
-        return ops.sum(factors * values) if self.weights is not None else ops.sum(values) * factors
+        if self.weights is not None:
+            return self._total(factors * values)
+        return self._total(values) * factors
 
     def _gradient(self, w: Any) -> Any:
         is_single = not reduced_axes(tuple(w.shape), self.group_axis)

@@ -15,6 +15,7 @@ from keras_reg.ops.norms import (
     group_norms,
 )
 from keras_reg.ops.prox import shrink_norms, soft_threshold
+from keras_reg.ops.sums import total
 from keras_reg.regularizers.group_weights import (
     check_groups,
     check_weights,
@@ -108,7 +109,7 @@ class SparseGroupLasso(Penalty):
     def _omega(self, w: Any) -> Any:
         single, whole = self._factors(w)
         norms = group_norms(w, self.group_axis, keepdims=True)
-        return ops.sum(single * ops.abs(w)) + ops.sum(whole * norms)
+        return total(single * ops.abs(w)) + ops.sum(whole * norms)
 
     def _gradient(self, w: Any) -> Any:
         single, whole = self._factors(w)

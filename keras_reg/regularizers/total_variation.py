@@ -81,14 +81,15 @@ class TotalVariation(Penalty):
         return ops.sum(ops.abs(self._steps(w)))
 
     def _gradient(self, w: Any) -> Any:
-        signs, axis = ops.sign(self._steps(w)), self.axis % len(w.shape)
-        ends = [[(0, 0)] * len(w.shape) for _ in range(2)]
-        ends[0][axis], ends[1][axis] = (1, 0), (0, 1)
-        return ops.pad(signs, ends[0]) - ops.pad(signs, ends[1])
+        ends = [(0, 0)] * len(w.shape)
+        ends[self.axis] = (1, 1)
+        # In bytes, as XLA writes them out: the optimizer reads each of them several times.
+        signs = ops.pad(ops.cast(ops.sign(self._steps(w)), "int8"), ends)
+        return ops.cast(-self._steps(signs), w.dtype)
 
-    def _steps(self, w: Any) -> Any:
-        at = [slice(None)] * (self.axis % len(w.shape))
-        return w[(*at, slice(1, None))] - w[(*at, slice(None, -1))]
+    def _steps(self, x: Any) -> Any:
+        before = (slice(None),) * (self.axis % len(x.shape))
+        return x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         fitted = chain_fit(self._lines(w), scale, scale)
