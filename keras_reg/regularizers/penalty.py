@@ -118,7 +118,9 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     def __repr__(self) -> str:
         # A list is an array in a config, which may be as large as a kernel.
         shown = {
-            name: reprlib.repr(value) if isinstance(value, list) else repr(value)
+            name: reprlib.repr(value)
+            if isinstance(value, list)
+            else schedules.shown(getattr(self, name, value))
             for name, value in self.get_config().items()
         }
         arguments = ", ".join(f"{name}={value}" for name, value in shown.items())
@@ -140,7 +142,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         if isinstance(self.strength, keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(
                 f"Expected a float `strength` {where}: only `keras_reg.optimizers.Proximal` knows "
-                f"the iteration that a schedule needs. Received: strength={self.strength!r}"
+                "the iteration that a schedule needs. Received: "
+                f"strength={schedules.shown(self.strength)}"
             )
         return self.strength
 

@@ -12,6 +12,7 @@ from keras_reg.schedules.checks import (
     check_value,
     evaluate,
     serialize,
+    shown,
 )
 from keras_reg.schedules.depth import Scaled, by_depth
 from keras_reg.schedules.phases import Curriculum, Cyclic, Early, Late
@@ -37,4 +38,5 @@ __all__ = [
     "evaluate",
     "plot",
     "serialize",
+    "shown",
 ]

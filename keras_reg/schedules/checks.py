@@ -127,3 +127,16 @@ def serialize(value: Value) -> Any:
     """
     is_schedule = isinstance(value, LearningRateSchedule)
     return keras.saving.serialize_keras_object(value) if is_schedule else value
+
+
+def shown(value: Any) -> str:
+    """A value as the call that makes it.
+
+    Example:
+        >>> shown(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5))[:62]
+        'ExponentialDecay(initial_learning_rate=0.1, decay_steps=10, de'
+    """
+    if not isinstance(value, LearningRateSchedule):
+        return repr(value)
+    arguments = ", ".join(f"{name}={part!r}" for name, part in value.get_config().items())
+    return f"{type(value).__name__}({arguments})"
