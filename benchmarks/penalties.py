@@ -19,6 +19,7 @@ from keras import ops
 
 from keras_reg import regularizers
 from keras_reg.ops import compiled
+from keras_reg.ops.backend import read
 from keras_reg.ops.sums import total
 
 STRENGTH = 1e-4
@@ -47,7 +48,7 @@ def _sum_of_sizes(w):
 
 
 def value_alone(variable):
-    return ops.stop_gradient(_sum_of_sizes(variable.value))
+    return ops.stop_gradient(_sum_of_sizes(read(variable)))
 
 
 @ops.custom_gradient
@@ -56,7 +57,7 @@ def _with_gradient(w):
 
 
 def gradient_alone(variable):
-    return _with_gradient(ops.copy(variable.value))
+    return _with_gradient(read(variable))
 
 
 FLOORS = {"a value alone": lambda: value_alone, "a gradient alone": lambda: gradient_alone}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_reg import regularizers
-from keras_reg.ops.sums import folded, total
+from keras_reg.ops.sums import folded, reduced, sum_of_squares, total
 
 SHAPES = [(), (5,), (16, 1), (24, 7), (3, 3, 16, 4), (7, 5), (0, 4), (32, 0)]
 
@@ -32,6 +32,32 @@ def test_folding_takes_every_element_once(shape):
 def test_folding_makes_fewer_rows_where_xla_compiles():
     rows = {"jax": 2, "tensorflow": 4}.get(keras.backend.backend(), 32)
     assert len(folded(ops.ones((32, 3)))) == rows
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((16, 3), (0,)),
+        ((3, 16), (1,)),
+        ((3, 24, 8, 5), (0, 1, 3)),
+        ((7, 5), (0, 1)),
+        ((4, 0), (1,)),
+    ],
+)
+def test_axes_are_reduced_as_numpy_does(shape, axes, keepdims):
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    tensor = ops.convert_to_tensor(x)
+    pairs = [
+        (reduced(tensor, axes, keepdims), x.sum(axis=axes, keepdims=keepdims)),
+        (sum_of_squares(tensor, axes, keepdims), np.square(x).sum(axis=axes, keepdims=keepdims)),
+    ]
+    if x.size:
+        largest = reduced(tensor, axes, keepdims, ops.max, ops.maximum)
+        pairs.append((largest, x.max(axis=axes, keepdims=keepdims)))
+    for found, wanted in pairs:
+        assert tuple(found.shape) == wanted.shape
+        np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-6, 0.3, 40.0, 1e6, 1e30])

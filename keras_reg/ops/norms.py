@@ -5,6 +5,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_reg.ops.sums import sum_of_squares
+
 # Norms are kept above this when a direction is divided by one. It is far above the smallest
 # normal float32, so that processors that flush denormals agree, and far below any trained weight.
 TINY = 1e-30
@@ -86,7 +88,9 @@ def safe_norm(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool 
         >>> float(safe_norm(keras.ops.array([3.0, 4.0])))
         5.0
     """
-    squares = ops.sum(ops.square(x), axis=axis, keepdims=keepdims)
+    rank = len(x.shape)
+    axes = range(rank) if axis is None else (axis,) if isinstance(axis, int) else axis
+    squares = sum_of_squares(x, tuple(one % rank for one in axes), keepdims)
     zero = ops.equal(squares, 0.0)
     return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squares)))
 

@@ -1,4 +1,4 @@
-"""Sums of large arrays at the speed at which memory is read."""
+"""Sums and maxima of large arrays at the speed at which memory is read."""
 
 import math
 from collections.abc import Callable
@@ -7,32 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-# How many slices XLA takes together in one loop before it reduces what is left. Its reduction
+# Into how many slices XLA folds an array in one loop before it reduces what is left. Its reduction
 # makes a pass for each operation that leads to it, a loop takes them all in; measured on CPUs.
 _SLICES = {"jax": 16, "tensorflow": 8}
-
-
-def folded(x: Any, combine: Callable = ops.add) -> Any:
-    """Combines slices of `x` along the leading axes; `x` itself where that would not be faster.
-
-    Args:
-        x: float tensor of a known shape, itself made by cheap arithmetic of something else.
-        combine: takes two tensors of one shape, in any order, to a third.
-    Shapes: result: (rows, last axis), with fewer rows than `x` has. Dtype: as `x`.
-
-    Example:
-        >>> int(ops.sum(folded(ops.ones((6, 32, 5)))))
-        960
-    """
-    rows = math.prod(x.shape[:-1])
-    slices = math.gcd(rows, _SLICES.get(keras.backend.backend(), 1))
-    if slices == 1 or 0 in x.shape:
-        return x
-    x = ops.reshape(x, (slices, rows // slices, x.shape[-1]))
-    while slices > 1:
-        slices //= 2
-        x = combine(x[:slices], x[slices:])
-    return x[0]
 
 
 def total(x: Any) -> Any:
@@ -47,3 +24,80 @@ def total(x: Any) -> Any:
         960.0
     """
     return ops.sum(folded(x))
+
+
+def folded(x: Any, combine: Callable = ops.add) -> Any:
+    """Combines slices of `x` along the leading axes; `x` itself where that would not be faster.
+
+    Args:
+        x: float tensor of a known shape.
+        combine: takes two tensors of one shape, in any order, to a third.
+    Shapes: result: (rows, last axis), with fewer rows than `x` has. Dtype: as `x`.
+
+    Example:
+        >>> int(ops.sum(folded(ops.ones((6, 32, 5)))))
+        960
+    """
+    rows = math.prod(x.shape[:-1])
+    if _slices_of(rows) == 1:
+        return x
+    return _folded_along(ops.reshape(x, (rows, x.shape[-1])), 0, combine)
+
+
+def reduced(
+    x: Any,
+    axes: tuple[int, ...],
+    keepdims: bool = False,
+    reduce: Callable = ops.sum,
+    combine: Callable = ops.add,
+) -> Any:
+    """Reduces some axes of an array that cheap arithmetic made; sums them unless told otherwise.
+
+    Args:
+        x: float tensor of a known shape.
+        axes: axes from 0 to the rank. None of them: `x` is returned.
+        keepdims: keep reduced axes with length one.
+        reduce: of `keras.ops`, with `axis` and `keepdims`.
+        combine: what `reduce` does to two elements.
+    Shapes: result: as `reduce` gives. Dtype: as `x`.
+
+    Example:
+        >>> tuple(reduced(ops.ones((6, 32, 5)), (0, 1)).shape)
+        (5,)
+    """
+    if not axes:
+        return x
+    axis = max(axes, key=lambda axis: _slices_of(x.shape[axis]))
+    return reduce(_folded_along(x, axis, combine), axis=axes, keepdims=keepdims)
+
+
+def sum_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
+    """The sum of the squares along some axes.
+
+    Args:
+        x: float tensor of a known shape.
+        axes: axes from 0 to the rank.
+        keepdims: keep summed axes with length one.
+    Shapes: result: as `keras.ops.sum` gives. Dtype: as `x`.
+
+    Example:
+        >>> float(sum_of_squares(ops.array([3.0, 4.0]), (0,)))
+        25.0
+    """
+    squares = ops.square(x)
+    if keras.backend.backend() == "tensorflow":
+        return reduced(squares, axes, keepdims)
+    return ops.sum(squares, axis=axes, keepdims=keepdims)  # XLA's newer reduction is as fast here.
+
+
+def _folded_along(x: Any, axis: int, combine: Callable) -> Any:
+    length = x.shape[axis]
+    slices, before = _slices_of(length), (slice(None),) * axis
+    while slices > 1:
+        slices, length = slices // 2, length // 2
+        x = combine(x[(*before, slice(length))], x[(*before, slice(length, None))])
+    return x
+
+
+def _slices_of(length: int) -> int:
+    return math.gcd(length, _SLICES.get(keras.backend.backend(), 1)) if length > 0 else 1

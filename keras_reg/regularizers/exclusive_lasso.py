@@ -16,6 +16,7 @@ from keras_reg.ops.norms import (
     safe_norm,
 )
 from keras_reg.ops.prox import soft_threshold
+from keras_reg.ops.sums import reduced
 from keras_reg.ops.thresholds import squared_sum_threshold
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
@@ -81,8 +82,7 @@ class ExclusiveLasso(Penalty):
         return (2.0 * self._sums(w)) * ops.sign(w)
 
     def _sums(self, w: Any) -> Any:
-        reduced = reduced_axes(tuple(w.shape), self.group_axis)
-        return ops.sum(ops.abs(w), axis=reduced, keepdims=True) if reduced else ops.abs(w)
+        return reduced(ops.abs(w), reduced_axes(tuple(w.shape), self.group_axis), keepdims=True)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         rows = group_rows(w, self.group_axis)

@@ -1,6 +1,5 @@
 """GroupLInf: groups to zero by their largest weight."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,7 +15,7 @@ from keras_reg.ops.norms import (
     reduced_axes,
     safe_norm,
 )
-from keras_reg.ops.sums import folded, total
+from keras_reg.ops.sums import reduced, total
 from keras_reg.ops.thresholds import ball_threshold
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
@@ -103,20 +102,14 @@ class GroupLInf(Penalty):
         largest = self._largest(w)
         # The largest weights of a group share its pull, as backends do.
         is_largest = ops.cast(ops.greater_equal(ops.abs(w), largest), w.dtype)
-        pull = self._group_weight(w) / self._of_groups(is_largest, ops.sum, ops.add)
+        ties = reduced(is_largest, reduced_axes(tuple(w.shape), self.group_axis), keepdims=True)
+        pull = self._group_weight(w) / ties
         above, below = ops.greater_equal(w, largest), ops.less_equal(w, -largest)
         return pull * (ops.cast(above, w.dtype) - ops.cast(below, w.dtype))
 
     def _largest(self, w: Any) -> Any:
-        return self._of_groups(ops.abs(w), ops.max, ops.maximum)
-
-    def _of_groups(self, x: Any, reduce: Callable, combine: Callable) -> Any:
-        """Each group reduced to one number, along axes that are kept."""
-        reduced = reduced_axes(tuple(x.shape), self.group_axis)
-        if reduced == tuple(range(len(x.shape) - 1)) and reduced:
-            rows = ops.reshape(folded(x, combine), (-1, x.shape[-1]))
-            return ops.reshape(reduce(rows, axis=0), [1] * len(reduced) + [x.shape[-1]])
-        return reduce(x, axis=reduced, keepdims=True) if reduced else x
+        axes = reduced_axes(tuple(w.shape), self.group_axis)
+        return reduced(ops.abs(w), axes, True, ops.max, ops.maximum)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         rows = group_rows(w, self.group_axis)
