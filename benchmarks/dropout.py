@@ -64,6 +64,24 @@ def jax_pass(layer: keras.layers.Layer, new_memory: bool = False) -> Callable:
     return run
 
 
+def jax_memory(layer: keras.layers.Layer) -> tuple[str, str]:
+    """MB that the backward pass keeps from the forward pass, and MB of both passes' temporaries."""
+    import jax
+
+    x, upstream = tensors()
+    layer(x)
+    state = [variable.value for variable in layer.non_trainable_variables]
+
+    def forward(x):
+        return layer.stateless_call([], state, x, training=True)[0]
+
+    kept = jax.tree.leaves(jax.vjp(forward, x)[1])
+    both = jax.jit(lambda x, upstream: jax.vjp(forward, x)[1](upstream))
+    compiled = both.lower(x, upstream).compile().memory_analysis()
+    sizes = sum(leaf.nbytes for leaf in kept), compiled.temp_size_in_bytes
+    return tuple(f"{size / 2**20:.1f}" for size in sizes)
+
+
 def tensorflow_pass(layer: keras.layers.Layer, jit_compile: bool) -> Callable:
     import tensorflow as tf
 
@@ -176,6 +194,11 @@ def main() -> None:
             check_pass(run, RATE if name in LAYERS else 0.0)
         title = f"Forward and backward of {SHAPE[0]} x {SHAPE[1]}, float32, {BACKEND}, {how}"
         report(how, title, cases, options.rounds, "x * 2")
+    if BACKEND == "jax" and options.only in "memory":
+        rows = [(name, *jax_memory(cls(RATE, seed=1))) for name, cls in LAYERS.items()]
+        header = ("case", "kept for the backward pass, MiB", "temporaries, MiB")
+        title = f"Memory of forward and backward, {SHAPE[0]} x {SHAPE[1]}, float32, 16 MiB"
+        timing.report("dropout jax memory", title, rows, header)
     for jit_compile in (False, True) if BACKEND == "tensorflow" else ("auto",):
         for model in (mlp, cnn, transformer):
             section = f"{model.__name__} jit_compile={jit_compile}"
