@@ -118,6 +118,7 @@ NO_OPERATION = {
     "recomputed",
     "reduced_axes",
     "replica_id",
+    "slices_of_a_sum",
     "strides",
     "update",
     "xla_enabled",

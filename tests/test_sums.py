@@ -34,6 +34,19 @@ def test_folding_makes_fewer_rows_where_xla_compiles():
     assert len(folded(ops.ones((32, 3)))) == rows
 
 
+def test_nothing_is_folded_on_an_accelerator(monkeypatch):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [gpu])
+    assert len(folded(ops.ones((32, 3)))) == 32
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize(
     ("shape", "axes"),

@@ -177,6 +177,30 @@ def block_size() -> int | None:
     return None
 
 
+def slices_of_a_sum() -> int:
+    """Into how many slices to fold an array, in one loop, before XLA sums what is left.
+
+    On a CPU XLA's reduction makes a pass for each operation that leads to it; a loop takes them all
+    in. Elsewhere it is 1: accelerators have better reductions, and slices of an array that lies on
+    several devices would be sent between them.
+
+    Example:
+        >>> slices_of_a_sum() in (1, 8, 16)
+        True
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return 16 if jax.default_backend() == "cpu" else 1
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        on_cpu = all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
+        return 8 if on_cpu else 1
+    return 1
+
+
 def read(x: Any) -> Any:
     """The value of a variable, an array or a list of numbers, as a plain tensor.
 

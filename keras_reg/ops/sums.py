@@ -7,9 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-# Into how many slices XLA folds an array in one loop before it reduces what is left. Its reduction
-# makes a pass for each operation that leads to it, a loop takes them all in; measured on CPUs.
-_SLICES = {"jax": 16, "tensorflow": 8}
+from keras_reg.ops.backend import slices_of_a_sum
 
 
 def total(x: Any) -> Any:
@@ -100,4 +98,4 @@ def _folded_along(x: Any, axis: int, combine: Callable) -> Any:
 
 
 def _slices_of(length: int) -> int:
-    return math.gcd(length, _SLICES.get(keras.backend.backend(), 1)) if length > 0 else 1
+    return math.gcd(length, slices_of_a_sum()) if length > 0 else 1
