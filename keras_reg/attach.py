@@ -131,7 +131,7 @@ def _check_penalty(penalty: Penalty, variable: Any) -> None:
     if isinstance(penalty.strength, keras.optimizers.schedules.LearningRateSchedule):
         raise ValueError(
             f"Expected a float `strength` on {path}: only `keras_reg.optimizers.Proximal` knows "
-            f"the iteration that a schedule needs. Received: strength={penalty.strength!r}"
+            f"the iteration that a schedule needs. Received: {penalty}"
         )
     penalty.check_shape(tuple(variable.shape), path)
 

@@ -92,5 +92,10 @@ def test_schedule_in_a_layer_is_refused():
 def test_a_schedule_is_shown_as_the_call_that_makes_it():
     penalty = regularizers.TopK(schedules.Linear(0.0, 0.5, steps=10))
     assert "sparsity=Linear(initial=0.0, final=0.5, steps=10, delay=0)" in repr(penalty)
+
+    def wave(step):
+        return 0.1
+
+    assert "L1(strength=wave, group_axis=None" in repr(regularizers.L1(wave))
     with pytest.raises(ValueError, match=r"Received: strength=Linear\(initial=0.0, final=0.2"):
         regularizers.L1(schedules.Linear(0.0, 0.2, steps=10)).value(np.ones(3, "float32"))

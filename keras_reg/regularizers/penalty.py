@@ -1,6 +1,7 @@
 """Penalty: a value and a proximal operator."""
 
 import abc
+import inspect
 import reprlib
 from typing import Any
 
@@ -116,14 +117,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         return {"strength": schedules.serialize(self.strength)}
 
     def __repr__(self) -> str:
-        # A list is an array in a config, which may be as large as a kernel.
-        shown = {
-            name: reprlib.repr(value)
-            if isinstance(value, list)
-            else schedules.shown(getattr(self, name, value))
-            for name, value in self.get_config().items()
-        }
-        arguments = ", ".join(f"{name}={value}" for name, value in shown.items())
+        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        arguments = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
         return f"{type(self).__name__}({arguments})"
 
     @abc.abstractmethod
@@ -146,6 +141,11 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
                 f"strength={schedules.shown(self.strength)}"
             )
         return self.strength
+
+
+def _shown(value: Any) -> str:
+    # An array may be as large as a kernel.
+    return reprlib.repr(value.tolist()) if hasattr(value, "tolist") else schedules.shown(value)
 
 
 def float_tensor(w: Any) -> Any:

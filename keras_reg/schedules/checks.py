@@ -136,6 +136,8 @@ def shown(value: Any) -> str:
         >>> shown(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5))[:62]
         'ExponentialDecay(initial_learning_rate=0.1, decay_steps=10, de'
     """
+    if isinstance(value, Function):
+        return getattr(value.function, "__name__", repr(value.function))
     if not isinstance(value, LearningRateSchedule):
         return repr(value)
     arguments = ", ".join(f"{name}={part!r}" for name, part in value.get_config().items())
