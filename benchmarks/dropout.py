@@ -65,7 +65,7 @@ def jax_pass(layer: keras.layers.Layer, new_memory: bool = False) -> Callable:
 
 
 def jax_memory(layer: keras.layers.Layer) -> tuple[str, str]:
-    """MB that the backward pass keeps from the forward pass, and MB of both passes' temporaries."""
+    """MiB that the backward pass keeps from the forward pass, and of both passes' temporaries."""
     import jax
 
     x, upstream = tensors()

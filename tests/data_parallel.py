@@ -7,6 +7,7 @@ import json
 
 import keras
 import numpy as np
+from dropout_kinds import IMAGE_KINDS
 from keras import ops
 
 from keras_reg import layers, schedules
@@ -15,15 +16,7 @@ from keras_reg import layers, schedules
 def family(rate):
     """A layer of every kind over images, and a kernel that loses weights."""
     start = keras.initializers.RandomNormal(seed=7)
-    kinds = [
-        layers.ScheduledDropout,
-        layers.ScheduledAlphaDropout,
-        layers.ScheduledGaussianDropout,
-        layers.ScheduledSpatialDropout2D,
-        layers.ScheduledDropPath,
-        layers.ScheduledDropBlock2D,
-    ]
-    dropped = [kind(rate, seed=number) for number, kind in enumerate(kinds)]
+    dropped = [kind(rate, seed=number) for number, kind in enumerate(IMAGE_KINDS)]
     convolution = keras.layers.Conv2D(2, 3, kernel_initializer=start)
     connect = layers.ScheduledDropConnect(convolution, rate, seed=8)
     head = [keras.layers.Flatten(), keras.layers.Dense(1, kernel_initializer=start)]
@@ -42,7 +35,7 @@ def train():
     weights = [ops.convert_to_numpy(w).ravel() for w in model.trainable_weights]
     return {
         "devices": len(keras.distribution.list_devices()),
-        "steps": [part.step for part in parts if hasattr(part, "step")],
+        "steps": [part.step for part in parts if isinstance(part, layers.Scheduled)],
         "mask": mask.astype(int).tolist(),
         "weights": np.concatenate(weights).tolist(),
     }

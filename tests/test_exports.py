@@ -2,20 +2,13 @@
 
 import keras
 import pytest
+from dropout_kinds import IMAGE_KINDS
 from keras import ops
 
 from keras_reg import layers
 
 BACKEND = keras.backend.backend()
 SHAPE = (64, 16, 16, 8)
-KINDS = [
-    layers.ScheduledDropout,
-    layers.ScheduledAlphaDropout,
-    layers.ScheduledGaussianDropout,
-    layers.ScheduledSpatialDropout2D,
-    layers.ScheduledDropPath,
-    layers.ScheduledDropBlock2D,
-]
 
 
 def model_of(dropped):
@@ -33,7 +26,7 @@ def model_of(dropped):
 @pytest.mark.skipif(BACKEND == "torch", reason="it exports no SavedModel")
 def test_a_saved_model_computes_nothing_of_them(tmp_path):
     tensorflow = pytest.importorskip("tensorflow")
-    model = model_of(KINDS)
+    model = model_of(IMAGE_KINDS)
     model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
     loaded = tensorflow.saved_model.load(tmp_path / "model")
     graph = loaded.signatures["serving_default"].graph.as_graph_def()
@@ -53,7 +46,7 @@ def test_a_saved_model_computes_nothing_of_them(tmp_path):
 def test_an_archive_stores_nothing_of_them(tmp_path):
     import tensorflow as tf
 
-    model = model_of(KINDS)
+    model = model_of(IMAGE_KINDS)
     archive = keras.export.ExportArchive()
     signature = [keras.InputSpec(shape=SHAPE, dtype="float32")]
     archive.add_endpoint("serve", model.call, input_signature=signature, training=False)
@@ -68,7 +61,7 @@ def test_a_litert_model_is_that_without_them(tmp_path):
     import tensorflow as tf
 
     shapes = []
-    for kinds in (KINDS, []):
+    for kinds in (IMAGE_KINDS, []):
         path = tmp_path / f"{len(kinds)}.tflite"
         model_of(kinds).export(path, format="litert", verbose=False)
         details = tf.lite.Interpreter(str(path)).get_tensor_details()
@@ -82,7 +75,7 @@ def test_an_onnx_model_is_that_without_them(tmp_path):
     if BACKEND == "jax":  # Thirty packages, which the tests do not ask for.
         pytest.importorskip("jax2onnx")
     found = []
-    for kinds in (KINDS, []):
+    for kinds in (IMAGE_KINDS, []):
         path = tmp_path / f"{len(kinds)}.onnx"
         model_of(kinds).export(path, format="onnx", verbose=False)
         graph = onnx.load(path).graph

@@ -22,7 +22,9 @@ def cases():
     for file in FILES:
         try:
             module = importlib.import_module(f"keras.src.layers.regularization.{file}")
-        except ModuleNotFoundError:  # A Keras packed without its tests.
+        except ModuleNotFoundError:
+            skip = pytest.mark.skip(reason="this Keras is packed without its tests")
+            yield pytest.param(None, None, id=file, marks=skip)
             continue
         for test in unittest.defaultTestLoader.loadTestsFromModule(module):
             for case in test:
@@ -38,5 +40,5 @@ def test_keras_test_passes_with_our_layer(module, case, monkeypatch):
     monkeypatch.setattr(module, "layers", stand_in)
     result = case.run()
     problems = [text for _, text in [*result.failures, *result.errors]]
-    assert result.testsRun == 1
+    assert (result.testsRun, result.skipped) == (1, [])
     assert not problems, problems[0]

@@ -99,3 +99,13 @@ def test_a_schedule_is_shown_as_the_call_that_makes_it():
     assert "L1(strength=wave, group_axis=None" in repr(regularizers.L1(wave))
     with pytest.raises(ValueError, match=r"Received: strength=Linear\(initial=0.0, final=0.2"):
         regularizers.L1(schedules.Linear(0.0, 0.2, steps=10)).value(np.ones(3, "float32"))
+
+
+def test_what_a_penalty_does_not_keep_is_not_shown():
+    class Own(regularizers.L1):
+        def __init__(self, strength=0.1, **kwargs):
+            super().__init__(strength, **kwargs)
+
+    assert repr(Own(0.2)) == "Own(strength=0.2)"
+    wave = schedules.Linear(0.0, 0.2, steps=10)
+    assert "strength=Linear(initial=0.0" in repr(regularizers.L2SP(wave))

@@ -2,20 +2,11 @@
 
 import keras
 import pytest
+from dropout_kinds import IMAGE_KINDS
 from keras import ops
-
-from keras_reg import layers
 
 BACKEND = keras.backend.backend()
 SHAPE = (64, 16, 16, 8)
-KINDS = [
-    layers.ScheduledDropout,
-    layers.ScheduledAlphaDropout,
-    layers.ScheduledGaussianDropout,
-    layers.ScheduledSpatialDropout2D,
-    layers.ScheduledDropPath,
-    layers.ScheduledDropBlock2D,
-]
 
 
 def bytes_kept(layer):
@@ -45,7 +36,7 @@ def bytes_kept(layer):
 
 
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="its tape does not tell what it keeps")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
 def test_no_mask_is_stored(kind):
     assert bytes_kept(kind(0.5)) < 100
 

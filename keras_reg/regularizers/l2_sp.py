@@ -82,7 +82,7 @@ class L2SP(Penalty):
         shown = repr(self.reference)
         if self._reference is not None and self._reference.ndim > 0:
             shown = f"<shape {self._reference.shape}>"
-        return f"L2SP(strength={super().get_config()['strength']!r}, reference={shown})"
+        return f"L2SP(strength={schedules.shown(self.strength)}, reference={shown})"
 
     def _omega(self, w: Any) -> Any:
         return total(ops.square(w - self._reference_like(w)))

@@ -1,5 +1,6 @@
 """LogSum: the logarithm of the weights, the limit of reweighted L1."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -75,13 +76,10 @@ class LogSum(RadialPenalty):
         ratios = self._norms(w) / self.epsilon
         # One logarithm for a product (1 + a)(1 + b) = 1 + (a + b + a * b), if that is in range.
         products = folded(ratios, lambda a, b: a + b + a * b)
-        value = ops.sum(ops.log1p(products))
-        if products is not ratios:
-            value = ops.cond(ops.isfinite(value), lambda: value, lambda: self._plain_sum(w))
-        return value * self._factors(w)
-
-    def _plain_sum(self, w: Any) -> Any:
-        return ops.sum(self._value(self._norms(w)))
+        if products is ratios:
+            return super()._omega(w)
+        value = ops.sum(ops.log1p(products)) * self._factors(w)
+        return ops.cond(ops.isfinite(value), lambda: value, partial(super()._omega, w))
 
     def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -3,6 +3,7 @@
 import abc
 import inspect
 import reprlib
+from functools import partial
 from typing import Any
 
 import keras
@@ -117,8 +118,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         return {"strength": schedules.serialize(self.strength)}
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        arguments = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+        kept = filter(partial(hasattr, self), inspect.signature(type(self)).parameters)
+        arguments = ", ".join(f"{name}={_shown(getattr(self, name))}" for name in kept)
         return f"{type(self).__name__}({arguments})"
 
     @abc.abstractmethod
@@ -144,8 +145,9 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
 
 
 def _shown(value: Any) -> str:
+    value = value.tolist() if hasattr(value, "tolist") else value
     # An array may be as large as a kernel.
-    return reprlib.repr(value.tolist()) if hasattr(value, "tolist") else schedules.shown(value)
+    return reprlib.repr(value) if isinstance(value, list) else schedules.shown(value)
 
 
 def float_tensor(w: Any) -> Any:
