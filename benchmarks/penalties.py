@@ -100,7 +100,8 @@ def training_step(regularizer, optimizer: str, width: int, depth: int, batch: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=20, help="of each build")
+    parser.add_argument("--builds", type=int, default=5, help="of every model")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--batch", type=int, default=128)
@@ -112,15 +113,20 @@ def main() -> None:
         if name == "bare" or re.search(options.only, name)
     }
     for optimizer in ("Adam", "SGD"):
-        steps = {
-            name: training_step(make(), optimizer, options.width, options.depth, options.batch)
-            for name, make in makers.items()
-        }
-        for name, step in steps.items():
-            assert np.isfinite(step()), f"the loss with {name} is not finite"
+        seconds: dict[str, list[float]] = {name: [] for name in makers}
+        # Where in memory a model lies changes its speed by a few percent.
+        for _ in range(options.builds):
+            steps = {
+                name: training_step(make(), optimizer, options.width, options.depth, options.batch)
+                for name, make in makers.items()
+            }
+            for name, step in steps.items():
+                assert np.isfinite(step()), f"the loss with {name} is not finite"
+            for name, times in timing.interleave(steps, options.rounds).items():
+                seconds[name] += times
         backend = keras.backend.backend()
         title = f"{options.depth} x Dense({options.width}), batch {options.batch}, {optimizer}"
-        table = timing.rows(timing.interleave(steps, options.rounds), "bare")
+        table = timing.rows(seconds, "bare")
         timing.report(f"penalties {backend} {optimizer}", title, table)
 
 

@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import platform
+import random
 import re
 import statistics
 import time
@@ -21,16 +22,19 @@ SLOW, SLOW_ROUNDS = 1.0, 3
 
 
 def interleave(cases: dict[str, Callable], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
-    """Seconds of every call, all cases in turn, round after round.
+    """Seconds of every call, all cases in turn, round after round, each round in another order.
 
-    What else the machine does then falls on all of them alike. A case must wait for its own result.
+    What else the machine does then falls on all of them alike, as does what the case before left in
+    the caches. A case must wait for its own result.
     """
     for case in cases.values():
         for _ in range(warm_up):
             case()
     seconds: dict[str, list[float]] = {name: [] for name in cases}
+    order, shuffle = list(cases.items()), random.Random(0).shuffle
     for done in range(rounds):
-        for name, case in cases.items():
+        shuffle(order)
+        for name, case in order:
             if done >= SLOW_ROUNDS and statistics.median(seconds[name]) > SLOW:
                 continue
             start = time.perf_counter()

@@ -23,6 +23,7 @@ from keras_reg.ops import (
     prox,
     random,
     ranks,
+    roots,
     scan,
     sorted_l1,
     sums,
@@ -73,6 +74,7 @@ OPS = {
     "group_rows": (lambda x: groups.group_rows(x, -1), W),
     "hash32": (random.hash32, np.arange(4, dtype="int32"), SEED),
     "inverse_kept": (random.inverse_kept, RATE),
+    "inverse_root": (lambda x: roots.inverse_root(x, 2), ROW),
     "kept_alone": (lambda x: backend.kept_alone(x, x > 0), W),
     "keep": (lambda *a: random.keep((4, 5), *a), RATE, SEED, STEP),
     "keep_non_finite": (matrix.keep_non_finite, W, W),
@@ -102,6 +104,7 @@ OPS = {
     "unpack": (lambda x: bits.unpack(bits.pack(x != 0), 4), W),
     "unit": (matrix.unit, ROW),
     "weight_seed": (matrix.weight_seed, W),
+    "with_sign_of": (norms.with_sign_of, W, SCALE),
 }
 # Public functions of the room that take no tensor, or run what is given to them.
 NO_OPERATION = {

@@ -7,9 +7,19 @@ import numpy as np
 import oracles
 import pytest
 from gradients import value_and_gradient
+from hypothesis import example, given
+from hypothesis import strategies as st
 from keras import ops
 
-from keras_reg.ops.norms import check_group_axis, group_norms, group_size, reduced_axes, safe_norm
+from keras_reg.ops.norms import (
+    check_group_axis,
+    group_norms,
+    group_size,
+    reduced_axes,
+    safe_norm,
+    with_sign_of,
+)
+from keras_reg.ops.roots import inverse_root
 
 SHAPES = [(7,), (4, 3), (2, 3, 4), (3, 2, 4, 5)]
 
@@ -113,3 +123,30 @@ def test_what_is_no_axis_is_refused(group_axis):
 )
 def test_an_axis_comes_back_plain(group_axis, checked):
     assert check_group_axis(group_axis) == checked
+
+
+def test_signs_are_numpys():
+    w = np.array([-np.inf, -2.0, -1e-30, -0.0, 0.0, 1e-30, 3.0, np.inf], "float32")
+    size = np.arange(1.0, 9.0, dtype="float32")
+    found = numpy(with_sign_of(ops.convert_to_tensor(w), ops.convert_to_tensor(size)))
+    np.testing.assert_array_equal(found, np.sign(w) * size)
+
+
+def test_sizes_at_zero_do_not_matter():
+    found = with_sign_of(ops.array([0.0, -1.0]), ops.array([np.inf, 2.0]))
+    assert numpy(found).tolist() == [0.0, -2.0]
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@given(x=st.floats(2.0**-120, np.finfo("float32").max, width=32))
+@example(x=2.0**-120)
+@example(x=float(np.finfo("float32").max))
+def test_inverse_roots_are_numpys(x, n):
+    found = float(inverse_root(ops.array([x], "float32"), n)[0])
+    assert abs(found * np.float64(x) ** (1 / n) - 1.0) <= 4e-7
+
+
+@pytest.mark.parametrize(("x", "expected"), [(0.0, 2.0**60), (1e-44, 2.0**60), (np.inf, 2.0**-64)])
+def test_inverse_roots_are_finite_everywhere(x, expected):
+    found = float(inverse_root(ops.array([x], "float32"), 2)[0])
+    assert abs(found / expected - 1.0) <= 1e-6

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_reg.ops.norms import TINY, safe_norm
@@ -195,9 +196,16 @@ def gram_residual(matrix: Any, vectors: Any) -> Any:
         pulled = ops.matmul(matrix, ops.transpose(upstream))
         left = ops.concatenate([images, pulled], axis=1)
         right = ops.concatenate([upstream, vectors], axis=0)
-        return ops.matmul(left, right), ops.zeros_like(vectors)
+        return _thin_product(left, right), ops.zeros_like(vectors)
 
     return ops.matmul(ops.transpose(images), matrix) - vectors, gradient
+
+
+def _thin_product(left: Any, right: Any) -> Any:
+    if keras.backend.backend() == "jax" and right.shape[0] == 2:
+        # Elementwise, so that it is never written out but becomes part of the optimizer's loop.
+        return left[:, :1] * right[:1] + left[:, 1:] * right[1:]
+    return ops.matmul(left, right)
 
 
 @ops.custom_gradient

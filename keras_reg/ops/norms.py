@@ -114,3 +114,23 @@ def group_norms(w: Any, group_axis: GroupAxis = -1, keepdims: bool = False) -> A
     axes = reduced_axes(tuple(w.shape), group_axis)
     # Not `ops.abs`: JAX gives it the gradient 1 at zero, where sign(0) is 0 everywhere.
     return safe_norm(w, axis=axes, keepdims=keepdims) if axes else w * ops.sign(w)
+
+
+def with_sign_of(w: Any, size: Any) -> Any:
+    """`size` where `w` is positive, -`size` where it is negative and 0 where it is 0.
+
+    What `size` is where `w` is 0 does not matter: it may be infinite.
+
+    Args:
+        w: float tensor.
+        size: float tensor or number that broadcasts against `w`.
+    Shapes: result: as `w`. Dtype: as `size`.
+
+    Example:
+        >>> import keras
+        >>> w = keras.ops.array([3.0, 0.0, -4.0])
+        >>> keras.ops.convert_to_numpy(with_sign_of(w, 2.0)).tolist()
+        [2.0, 0.0, -2.0]
+    """
+    # Cheaper than a product with `ops.sign`, which also looks for NaN.
+    return ops.where(ops.equal(w, 0.0), 0.0, ops.where(ops.less(w, 0.0), -size, size))

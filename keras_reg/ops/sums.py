@@ -21,7 +21,13 @@ def total(x: Any) -> Any:
         >>> float(total(ops.ones((6, 32, 5))))
         960.0
     """
-    return ops.sum(folded(x))
+    slices, rows = slices_of_a_sum(), math.prod(x.shape[:-1])
+    even = rows - rows % slices
+    if slices == 1 or even == 0:
+        return ops.sum(x)
+    matrix = ops.reshape(x, (rows, x.shape[-1]))
+    result = ops.sum(_folded_along(matrix[:even], 0, ops.add))
+    return result if even == rows else result + ops.sum(matrix[even:])
 
 
 def folded(x: Any, combine: Callable = ops.add) -> Any:

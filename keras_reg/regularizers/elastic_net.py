@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_reg import schedules
-from keras_reg.ops.norms import GroupAxis
+from keras_reg.ops.norms import GroupAxis, reduced_axes, with_sign_of
 from keras_reg.ops.prox import soft_threshold
 from keras_reg.regularizers.radial import RadialPenalty
 
@@ -57,6 +57,12 @@ class ElasticNet(RadialPenalty):
 
     def _slope(self, r: Any) -> Any:
         return self.l1_ratio + 2.0 * (1 - self.l1_ratio) * r
+
+    def _gradient(self, w: Any) -> Any:
+        if reduced_axes(tuple(w.shape), self.group_axis):
+            return super()._gradient(w)
+        pull = with_sign_of(w, self.l1_ratio) + 2.0 * (1 - self.l1_ratio) * w
+        return self._factors(w) * pull
 
     def get_config(self) -> dict:
         return {**super().get_config(), "l1_ratio": self.l1_ratio}

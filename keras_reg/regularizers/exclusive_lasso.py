@@ -14,6 +14,7 @@ from keras_reg.ops.norms import (
     group_norms,
     reduced_axes,
     safe_norm,
+    with_sign_of,
 )
 from keras_reg.ops.prox import soft_threshold
 from keras_reg.ops.sums import reduced
@@ -79,7 +80,7 @@ class ExclusiveLasso(Penalty):
         return ops.sum(ops.square(self._sums(w)))
 
     def _gradient(self, w: Any) -> Any:
-        return (2.0 * self._sums(w)) * ops.sign(w)
+        return with_sign_of(w, 2.0 * self._sums(w))
 
     def _sums(self, w: Any) -> Any:
         return reduced(ops.abs(w), reduced_axes(tuple(w.shape), self.group_axis), keepdims=True)

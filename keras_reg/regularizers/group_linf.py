@@ -14,6 +14,7 @@ from keras_reg.ops.norms import (
     group_size,
     reduced_axes,
     safe_norm,
+    with_sign_of,
 )
 from keras_reg.ops.sums import reduced, total
 from keras_reg.ops.thresholds import ball_threshold
@@ -104,8 +105,7 @@ class GroupLInf(Penalty):
         is_largest = ops.cast(ops.greater_equal(ops.abs(w), largest), w.dtype)
         ties = reduced(is_largest, reduced_axes(tuple(w.shape), self.group_axis), keepdims=True)
         pull = self._group_weight(w) / ties
-        above, below = ops.greater_equal(w, largest), ops.less_equal(w, -largest)
-        return pull * (ops.cast(above, w.dtype) - ops.cast(below, w.dtype))
+        return ops.where(ops.greater_equal(ops.abs(w), largest), with_sign_of(w, pull), 0.0)
 
     def _largest(self, w: Any) -> Any:
         axes = reduced_axes(tuple(w.shape), self.group_axis)

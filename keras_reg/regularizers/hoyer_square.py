@@ -6,7 +6,14 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.norms import TINY, GroupAxis, check_group_axis, group_norms, reduced_axes
+from keras_reg.ops.norms import (
+    TINY,
+    GroupAxis,
+    check_group_axis,
+    group_norms,
+    reduced_axes,
+    with_sign_of,
+)
 from keras_reg.ops.sums import total
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
@@ -72,7 +79,7 @@ class HoyerSquare(Penalty):
     def _gradient(self, w: Any) -> Any:
         sum_of_norms, shares, ratio = self._shares(w)
         is_single = not reduced_axes(tuple(w.shape), self.group_axis)
-        direction = ops.sign(w) if is_single else w / ops.maximum(self._norms(w), TINY)
+        direction = with_sign_of(w, 1.0) if is_single else w / ops.maximum(self._norms(w), TINY)
         return (2.0 * ratio / sum_of_norms) * (direction - shares * ratio)
 
     def _shares(self, w: Any) -> tuple[Any, Any, Any]:

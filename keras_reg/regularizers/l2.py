@@ -52,3 +52,6 @@ class L2(RadialPenalty):
 
     def _slope(self, r: Any) -> Any:
         return 2.0 * r
+
+    def _gradient(self, w: Any) -> Any:
+        return (2.0 * self._factors(w, keepdims=True)) * w

@@ -74,7 +74,8 @@ class MCP(RadialPenalty):
         return ops.where(convex, ops.minimum(r, firm), hard)
 
     def _slope(self, r: Any) -> Any:
-        return ops.maximum(1.0 - r * (1.0 / self.gamma), 0.0)
+        # A selection is cheaper than a maximum, which looks for NaN.
+        return ops.where(ops.less(r, self.gamma), 1.0 - r * (1.0 / self.gamma), 0.0)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gamma": self.gamma}

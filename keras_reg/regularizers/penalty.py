@@ -168,31 +168,37 @@ def float_tensor(w: Any) -> Any:
 
 def _omega_of(penalty: Penalty, w: Any) -> Any:
     """Omega(w), with the gradient that the penalty writes, if it does."""
-    evaluate = _value_and_gradient if penalty.compilable else _evaluate
+    value_of = _compiled_value if penalty.compilable else _value
     if type(penalty)._gradient is Penalty._gradient:
-        return evaluate(penalty, w)[0]
+        return value_of(penalty, w)
 
     @ops.custom_gradient
     def omega(w: Any) -> Any:
-        value, gradient = evaluate(penalty, w)
+        value = value_of(penalty, w)
 
         def pull_back(*arguments: Any, upstream: Any = None) -> Any:
             upstream = arguments[0] if upstream is None else upstream
-            return ops.cast(upstream, gradient.dtype) * gradient
+            return _compiled_gradient(penalty, w, upstream, value)
 
         return value, pull_back
 
     return omega(w)
 
 
-def _evaluate(penalty: Penalty, w: Any) -> tuple[Any, Any]:
-    wide = ops.cast(w, "float32")
-    gradient = penalty._gradient(wide)
-    return penalty._omega(wide), None if gradient is None else ops.cast(gradient, w.dtype)
+def _value(penalty: Penalty, w: Any) -> Any:
+    return penalty._omega(ops.cast(w, "float32"))
 
 
-# One program for both: TensorFlow's default path runs one operation at a time outside of it.
-_value_and_gradient = compiled(_evaluate, static_argnums=(0,))
+def _gradient(penalty: Penalty, w: Any, upstream: Any, value: Any) -> Any:
+    # The gradient waits for the value: XLA would copy a variable that it might read after its
+    # update.
+    scale = ops.where(ops.isnan(value), value, ops.cast(upstream, "float32"))
+    return ops.cast(scale * penalty._gradient(ops.cast(w, "float32")), w.dtype)
+
+
+# TensorFlow's default path runs one operation at a time outside of a program.
+_compiled_value = compiled(_value, static_argnums=(0,))
+_compiled_gradient = compiled(_gradient, static_argnums=(0,))
 
 
 def widen(w: Any) -> Any:

@@ -13,6 +13,7 @@ from keras_reg.ops.norms import (
     check_group_axis,
     group_norms,
     reduced_axes,
+    with_sign_of,
 )
 from keras_reg.ops.prox import shrink_norms
 from keras_reg.ops.sums import total
@@ -127,13 +128,12 @@ class RadialPenalty(Penalty):
         return self._total(values) * factors
 
     def _gradient(self, w: Any) -> Any:
-        is_single = not reduced_axes(tuple(w.shape), self.group_axis)
-        # Not the absolute value of `_omega`: XLA would write out what the two share.
-        norms = w * ops.sign(w) if is_single else self._norms(w)
-        # At TINY every slope is finite, so that a direction of zero makes it zero.
-        norms = ops.maximum(norms, TINY)
-        direction = ops.sign(w) if is_single else w / norms
-        return (self._factors(w, keepdims=True) * self._slope(norms)) * direction
+        factors = self._factors(w, keepdims=True)
+        if reduced_axes(tuple(w.shape), self.group_axis):
+            # At TINY every slope is finite, so that a direction of zero makes it zero.
+            norms = ops.maximum(self._norms(w), TINY)
+            return (factors * self._slope(norms)) * (w * (1.0 / norms))
+        return with_sign_of(w, factors * self._slope(ops.abs(w)))
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         scale = scale * self._factors(w, keepdims=True)

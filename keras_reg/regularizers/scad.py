@@ -84,7 +84,10 @@ class SCAD(RadialPenalty):
         return ops.where(convex, ops.maximum(soft, ops.minimum(r, bend)), capped)
 
     def _slope(self, r: Any) -> Any:
-        return ops.clip((self.gamma - r) * (1.0 / (self.gamma - self._knot)), 0.0, 1.0)
+        # Selections are cheaper than `ops.clip`, which looks for NaN.
+        falling = (self.gamma - r) * (1.0 / (self.gamma - self._knot))
+        slope = ops.where(ops.less(r, self._knot), 1.0, falling)
+        return ops.where(ops.less(r, self.gamma), slope, 0.0)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gamma": self.gamma, "a": self.a}

@@ -13,6 +13,7 @@ from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
     group_norms,
+    with_sign_of,
 )
 from keras_reg.ops.prox import shrink_norms, soft_threshold
 from keras_reg.ops.sums import total
@@ -114,7 +115,7 @@ class SparseGroupLasso(Penalty):
     def _gradient(self, w: Any) -> Any:
         single, whole = self._factors(w)
         norms = group_norms(w, self.group_axis, keepdims=True)
-        return single * ops.sign(w) + w * (whole / ops.maximum(norms, TINY))
+        return with_sign_of(w, single) + w * (whole / ops.maximum(norms, TINY))
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         single, whole = (scale * factor for factor in self._factors(w))

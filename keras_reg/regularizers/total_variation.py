@@ -11,6 +11,7 @@ from keras_reg import schedules
 from keras_reg.ops.chain import chain_fit
 from keras_reg.ops.groups import from_group_rows, group_rows
 from keras_reg.ops.norms import safe_norm
+from keras_reg.ops.sums import total
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
@@ -78,18 +79,22 @@ class TotalVariation(Penalty):
         return {**super().get_config(), "axis": self.axis}
 
     def _omega(self, w: Any) -> Any:
-        return ops.sum(ops.abs(self._steps(w)))
+        return total(ops.abs(self._slice(w, 1, None) - self._slice(w, None, -1)))
 
     def _gradient(self, w: Any) -> Any:
-        ends = [(0, 0)] * len(w.shape)
-        ends[self.axis] = (1, 1)
+        if w.shape[self.axis] == 1:
+            return ops.zeros_like(w)
+        later, earlier = self._slice(w, 1, None), self._slice(w, None, -1)
         # In bytes, as XLA writes them out: the optimizer reads each of them several times.
-        signs = ops.pad(ops.cast(ops.sign(self._steps(w)), "int8"), ends)
-        return ops.cast(-self._steps(signs), w.dtype)
+        rises, falls = ops.greater(later, earlier), ops.less(later, earlier)
+        signs = ops.cast(rises, "int8") - ops.cast(falls, "int8")
+        inner = self._slice(signs, None, -1) - self._slice(signs, 1, None)
+        ends = -self._slice(signs, None, 1), self._slice(signs, -1, None)
+        return ops.cast(ops.concatenate([ends[0], inner, ends[1]], axis=self.axis), w.dtype)
 
-    def _steps(self, x: Any) -> Any:
-        before = (slice(None),) * (self.axis % len(x.shape))
-        return x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+    def _slice(self, x: Any, start: int | None, stop: int | None) -> Any:
+        """Along the axis of the penalty."""
+        return x[(*(slice(None),) * (self.axis % len(x.shape)), slice(start, stop))]
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         fitted = chain_fit(self._lines(w), scale, scale)
