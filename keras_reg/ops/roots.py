@@ -19,7 +19,7 @@ def inverse_root(x: Any, n: int) -> Any:
     the number, which are nearly its logarithm, and three steps of Newton's method.
 
     Args:
-        x: float32 tensor of numbers >= 0.
+        x: float tensor of numbers >= 0, read as float32.
         n: 2 or 3.
     Shapes: result: as `x`, same dtype.
     Reference: Lomont, "Fast Inverse Square Root", 2003.
@@ -30,7 +30,7 @@ def inverse_root(x: Any, n: int) -> Any:
         >>> keras.ops.convert_to_numpy(y).round(6).tolist()
         [1.0, 0.5]
     """
-    x = ops.clip(x, _SMALLEST, _LARGEST)
+    dtype, x = x.dtype, ops.clip(ops.cast(x, "float32"), _SMALLEST, _LARGEST)
     # The logarithm to base 2 is near bits / 2**23 - 126.955.
     bits = ops.view(x, "int32")
     part = sum(ops.right_shift(bits, shift) for shift in _SHIFTS[n])
@@ -40,4 +40,4 @@ def inverse_root(x: Any, n: int) -> Any:
         # From the left, as y * y may underflow.
         product = share * y * y if n == 2 else share * y * y * y
         y = y * ((1 + 1 / n) - product)
-    return y
+    return ops.cast(y, dtype)

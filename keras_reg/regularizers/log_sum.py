@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.norms import TINY, GroupAxis, reduced_axes, with_sign_of
+from keras_reg.ops.norms import TINY, GroupAxis
 from keras_reg.ops.roots import inverse_root
 from keras_reg.ops.sums import folded
 from keras_reg.regularizers.radial import RadialPenalty
@@ -71,7 +71,7 @@ class LogSum(RadialPenalty):
         return ops.where(ops.logical_or(ops.less_equal(u, 0.0), higher), 0.0, u)
 
     def _slope(self, r: Any) -> Any:
-        return 1.0 / (r + self.epsilon)
+        return ops.square(inverse_root(r + self.epsilon, 2))
 
     def _omega(self, w: Any) -> Any:
         ratios = self._norms(w) / self.epsilon
@@ -81,12 +81,6 @@ class LogSum(RadialPenalty):
             return super()._omega(w)
         value = ops.sum(ops.log1p(products)) * self._factors(w)
         return ops.cond(ops.isfinite(value), lambda: value, partial(super()._omega, w))
-
-    def _gradient(self, w: Any) -> Any:
-        if reduced_axes(tuple(w.shape), self.group_axis):
-            return super()._gradient(w)
-        slope = ops.square(inverse_root(ops.abs(w) + self.epsilon, 2))
-        return with_sign_of(w, self._factors(w) * slope)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon}

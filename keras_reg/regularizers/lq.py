@@ -7,9 +7,8 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.norms import GroupAxis, reduced_axes, with_sign_of
+from keras_reg.ops.norms import GroupAxis
 from keras_reg.ops.roots import inverse_root
-from keras_reg.ops.sums import total
 from keras_reg.regularizers.radial import RadialPenalty
 
 
@@ -64,10 +63,8 @@ class Lq(RadialPenalty):
         if self.q not in (1 / 2, 2 / 3):
             raise ValueError(f"Expected `q` to be 1 / 2 or 2 / 3. Received: q={q!r}")
 
-    _total = staticmethod(ops.sum)
-
     def _value(self, r: Any) -> Any:
-        return ops.sqrt(r) if self.q == 1 / 2 else ops.power(r, self.q)
+        return r * self._inverse_root(r)
 
     def _prox(self, r: Any, step: Any) -> Any:
         if self.q == 1 / 2:
@@ -78,18 +75,7 @@ class Lq(RadialPenalty):
         return ops.where(ops.less_equal(r, threshold), 0.0, kept(r, ratio))
 
     def _slope(self, r: Any) -> Any:
-        return 0.5 * ops.rsqrt(r) if self.q == 1 / 2 else self.q * ops.power(r, self.q - 1.0)
-
-    def _omega(self, w: Any) -> Any:
-        if reduced_axes(tuple(w.shape), self.group_axis):
-            return super()._omega(w)
-        r = ops.abs(w)
-        return total(r * self._inverse_root(r)) * self._factors(w)
-
-    def _gradient(self, w: Any) -> Any:
-        if reduced_axes(tuple(w.shape), self.group_axis):
-            return super()._gradient(w)
-        return with_sign_of(w, (self.q * self._factors(w)) * self._inverse_root(ops.abs(w)))
+        return ops.where(ops.equal(r, 0.0), math.inf, self.q * self._inverse_root(r))
 
     def _inverse_root(self, r: Any) -> Any:
         """r**(q - 1)."""

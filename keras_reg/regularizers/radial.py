@@ -64,9 +64,6 @@ class RadialPenalty(Penalty):
         self.size_scaling = size_scaling
         self.weights = check_weights(weights)
 
-    # One whose phi takes more than cheap arithmetic sets `ops.sum`.
-    _total = staticmethod(total)
-
     @abc.abstractmethod
     def _value(self, r: Any) -> Any:
         """phi(r) for norms r >= 0."""
@@ -124,8 +121,8 @@ class RadialPenalty(Penalty):
         values, factors = self._value(self._norms(w)), self._factors(w, keepdims=True)
         # A number is multiplied once, not in the loop over the weights.
         if self.weights is not None:
-            return self._total(factors * values)
-        return self._total(values) * factors
+            return total(factors * values)
+        return total(values) * factors
 
     def _gradient(self, w: Any) -> Any:
         factors = self._factors(w, keepdims=True)
