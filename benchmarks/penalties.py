@@ -8,6 +8,7 @@ without a value. Run it on a quiet machine: the ratios of a loaded one mean litt
 """
 
 import argparse
+import gc
 import inspect
 import re
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def training_step(regularizer, optimizer: str, width: int, depth: int, batch: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="of each build")
-    parser.add_argument("--builds", type=int, default=5, help="of every model")
+    parser.add_argument("--builds", type=int, default=4, help="of every model")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--batch", type=int, default=128)
@@ -116,6 +117,7 @@ def main() -> None:
         seconds: dict[str, list[float]] = {name: [] for name in makers}
         # Where in memory a model lies changes its speed by a few percent.
         for _ in range(options.builds):
+            keras.backend.clear_session()
             steps = {
                 name: training_step(make(), optimizer, options.width, options.depth, options.batch)
                 for name, make in makers.items()
@@ -124,6 +126,8 @@ def main() -> None:
                 assert np.isfinite(step()), f"the loss with {name} is not finite"
             for name, times in timing.interleave(steps, options.rounds).items():
                 seconds[name] += times
+            steps.clear()
+            gc.collect()  # Models are cycles of references, and large.
         backend = keras.backend.backend()
         title = f"{options.depth} x Dense({options.width}), batch {options.batch}, {optimizer}"
         table = timing.rows(seconds, "bare")

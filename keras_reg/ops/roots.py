@@ -7,7 +7,7 @@ from keras import ops
 # float32: below it the bits do not encode the exponent, and no trained weight is that small.
 _SMALLEST, _LARGEST = 2.0**-120, 2.0**128 - 2.0**104
 
-# A third of an integer as 1/4 + 1/16 + ..., of which no XLA makes a slow division.
+# A third of an integer is 1/4 + 1/16 + ... of it, by shifts, as integers divide slowly.
 _SHIFTS = {2: (1,), 3: (2, 4, 6, 8, 10, 12, 14)}
 
 
