@@ -28,8 +28,8 @@ class Lq(RadialPenalty):
     weights, or raise the strength by a schedule.
 
     The slope at zero is infinite. The gradient of the value is set to 0 at exactly zero; anywhere
-    else it is the true one, finite for every float but without bound as a weight comes near zero,
-    so that in a layer it is best trained with an optimizer that normalizes its gradients. Every
+    else it is the true one, or that at 2**-120 if a weight is smaller: finite, but so large near
+    zero that in a layer it is best trained with an optimizer that normalizes its gradients. Every
     strength > 0 makes zero a local minimum: `max_strength` is 0.0 and `stationarity` is 0 at zero.
 
     Args:
