@@ -2,7 +2,7 @@
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
-# make bench        the benchmarks on BACKENDS, a quarter of an hour; rewrites the tables of benchmarks/RESULTS.md
+# make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
 
 PYTHON ?= python3.11
 KERAS_BACKEND ?= tensorflow

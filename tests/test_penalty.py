@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 from catalogue import penalty_classes
+from gradients import value_and_gradient
 from keras import ops
 
 from keras_reg import regularizers, schedules
+from keras_reg.regularizers import penalty
 
 
 def numpy(tensor):
@@ -109,3 +111,15 @@ def test_what_a_penalty_does_not_keep_is_not_shown():
     assert repr(Own(0.2)) == "Own(strength=0.2)"
     wave = schedules.Linear(0.0, 0.2, steps=10)
     assert "strength=Linear(initial=0.0" in repr(regularizers.L2SP(wave))
+
+
+def test_a_penalty_that_xla_handles_badly_is_not_compiled(monkeypatch):
+    class Own(regularizers.L1):
+        compilable = False
+
+    def refuse(*arguments):
+        raise AssertionError("this was to be compiled")
+
+    monkeypatch.setattr(penalty, "_compiled", (refuse, refuse))
+    value, slope = value_and_gradient(Own(0.5), np.array([1.0, -2.0], "float32"))
+    assert (float(value), numpy(slope).tolist()) == (1.5, [0.5, -0.5])

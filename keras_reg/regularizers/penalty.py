@@ -168,7 +168,7 @@ def float_tensor(w: Any) -> Any:
 
 def _omega_of(penalty: Penalty, w: Any) -> Any:
     """Omega(w), with the gradient that the penalty writes, if it does."""
-    value_of = _compiled_value if penalty.compilable else _value
+    value_of, gradient_of = _compiled if penalty.compilable else (_value, _gradient)
     if type(penalty)._gradient is Penalty._gradient:
         return value_of(penalty, w)
 
@@ -178,7 +178,7 @@ def _omega_of(penalty: Penalty, w: Any) -> Any:
 
         def pull_back(*arguments: Any, upstream: Any = None) -> Any:
             upstream = arguments[0] if upstream is None else upstream
-            return _compiled_gradient(penalty, w, upstream, value)
+            return gradient_of(penalty, w, upstream, value)
 
         return value, pull_back
 
@@ -197,8 +197,7 @@ def _gradient(penalty: Penalty, w: Any, upstream: Any, value: Any) -> Any:
 
 
 # TensorFlow's default path runs one operation at a time outside of a program.
-_compiled_value = compiled(_value, static_argnums=(0,))
-_compiled_gradient = compiled(_gradient, static_argnums=(0,))
+_compiled = tuple(compiled(part, static_argnums=(0,)) for part in (_value, _gradient))
 
 
 def widen(w: Any) -> Any:
