@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from keras_reg.structure import check_pattern, is_kernel, match, path_of
+from keras_reg.structure.weights import names_once
 
 INPUT = (None, 8, 8, 4)
 SEQUENCE = (None, 8, 4)
@@ -116,6 +117,48 @@ def test_nothing_matched_lists_the_nearest_paths():
         match(["hiden/kernel"], two_dense().weights)
     with pytest.raises(ValueError, match="there are no variables"):
         match(["kernel"], [])
+
+
+def twins():
+    """Three variables of one path, and one with its own."""
+    with keras.name_scope("tower"):
+        same = [keras.Variable([[1.0]], name="kernel") for _ in range(3)]
+    return [*same, keras.Variable([[1.0]], name="head")]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (["tower/kernel"], [[0, 1, 2]]),
+        (["tower/kernel#2"], [[1]]),
+        (["kernel#1"], [[0]]),
+        ([".*#[23]"], [[1, 2]]),
+        (["head#1"], [[3]]),
+        (["kernel", "kernel#2"], [[0, 2], [1]]),
+        (["tower/kernel#3", "tower/kernel", ".*#.*"], [[2], [], [0, 1, 3]]),
+    ],
+)
+def test_a_number_tells_weights_of_one_path_apart(patterns, chosen):
+    variables = twins()
+    assert names_once(variables) == ["tower/kernel", "tower/kernel#2", "tower/kernel#3", "head"]
+    found = match(patterns, variables)
+    numbers = [
+        [at for at, v in enumerate(variables) if any(v is f for f in found[p])] for p in patterns
+    ]
+    assert numbers == chosen
+
+
+def test_names_of_a_larger_list_are_the_ones_that_count():
+    first, second, third, _ = twins()
+    found = match(["kernel#3"], [second, third], names_once([first, second, third])[1:])
+    assert found["kernel#3"] == [third]
+
+
+def test_an_error_on_a_shared_path_says_how_to_name_one():
+    with pytest.raises(ValueError, match=r"match tower/kernel. Received.*`tower/kernel#2` the sec"):
+        match(["tower/k.*", "kernel"], twins())
+    with pytest.raises(ValueError, match=r"tower/kernel#3"):
+        match(["tower/kernel#4"], twins())
 
 
 def test_variables_keep_their_order():

@@ -7,9 +7,10 @@ import keras
 
 from keras_reg.report.macs import ATTENTION, heads_of
 from keras_reg.report.units import Part, parts_of, scale_part
-from keras_reg.structure.blocks import Block, blocks, is_counted, names_once
+from keras_reg.structure.blocks import Block, blocks, is_counted
 from keras_reg.structure.calls import Calls, calls
 from keras_reg.structure.layout import Layout, layout_of
+from keras_reg.structure.weights import names_once
 
 
 class Kernel(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_reg.structure.weights import is_kernel, path_of
+from keras_reg.structure.weights import is_kernel
 
 
 class Block(NamedTuple):
@@ -77,19 +77,3 @@ def _owners(layer: Any, seen: set[int]) -> Iterator[tuple[Any, tuple]]:
     seen.update(id(variable) for variable in own)
     if own:
         yield layer, own
-
-
-def names_once(variables: list[Any]) -> list[str]:
-    """The paths of variables; one that comes again has a number after it.
-
-    Example:
-        >>> names_once([keras.Variable([1.0], name="a"), keras.Variable([1.0], name="a")])
-        ['a', 'a#2']
-    """
-    seen: dict[str, int] = {}
-    names = []
-    for variable in variables:
-        path = path_of(variable)
-        seen[path] = seen.get(path, 0) + 1
-        names.append(path if seen[path] == 1 else f"{path}#{seen[path]}")
-    return names

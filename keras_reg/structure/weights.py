@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,22 +58,42 @@ def check_pattern(pattern: Any) -> str:
     return pattern
 
 
-def match(patterns: Iterable[str], variables: Iterable[Any]) -> dict[str, list[Any]]:
+def names_once(variables: Iterable[Any]) -> list[str]:
+    """The paths of variables; one that comes again has a number after it.
+
+    Example:
+        >>> import keras
+        >>> names_once([keras.Variable([1.0], name="a"), keras.Variable([1.0], name="a")])
+        ['a', 'a#2']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for path in map(path_of, variables):
+        seen[path] += 1
+        names.append(path if seen[path] == 1 else f"{path}#{seen[path]}")
+    return names
+
+
+def match(
+    patterns: Iterable[str], variables: Iterable[Any], names: Iterable[str] | None = None
+) -> dict[str, list[Any]]:
     """The variables that each pattern names.
 
     A pattern names a variable if `re.fullmatch` finds it on the variable's path or on what follows
-    one of the path's slashes, so that `dense/kernel` also names `sequential_1/dense/kernel`.
+    one of the path's slashes, so that `dense/kernel` also names `sequential_1/dense/kernel`. Of
+    variables that share a path, `dense/kernel` names all and `dense/kernel#2` the second alone.
 
     Args:
         patterns: regular expressions.
         variables: `keras.Variable`s.
+        names: their names as `names_once` gives them, where those of a larger list are wanted.
 
     Returns:
         A dict from each pattern to its variables, in the order given.
 
     Raises:
         ValueError: if a pattern matches nothing (the nearest paths are listed), or if two patterns
-            match one variable and neither is its exact path.
+            match one variable and neither is its exact path or names it alone, by its number.
 
     Example:
         >>> import keras
@@ -82,22 +103,29 @@ def match(patterns: Iterable[str], variables: Iterable[Any]) -> dict[str, list[A
         ['hidden/kernel']
     """
     patterns, variables = list(patterns), list(variables)
+    names = names_once(variables) if names is None else list(names)
     found: dict[str, list[Any]] = {pattern: [] for pattern in patterns}
-    named: dict[str, set] = {pattern: set() for pattern in patterns}
-    for variable in variables:
+    unmatched = set(patterns)
+    for variable, name in zip(variables, names, strict=True):
         path = path_of(variable)
-        matches = [pattern for pattern in patterns if _names(pattern, path)]
-        for pattern in matches:
-            named[pattern].add(path)
-        if path in matches:
-            matches = [path]
-        if len(matches) > 1:
-            raise ValueError(f"Expected at most one pattern to match {path}. Received: {matches}")
-        for pattern in matches:
+        numbered = f"{path}#1" if name == path else name
+        matches = [p for p in patterns if _names(p, path) or _names(p, numbered)]
+        unmatched.difference_update(matches)
+        # What names one variable alone goes before what names several.
+        alone = [pattern for pattern in matches if not _names(pattern, path)]
+        exact = [pattern for pattern in alone or matches if pattern in (path, numbered)]
+        chosen = exact or alone or matches
+        if len(chosen) > 1:
+            hint = f". `{path}#1` is the first alone, `{path}#2` the second"
+            raise ValueError(
+                f"Expected at most one pattern to match {name}. Received: {chosen}"
+                f"{hint if f'{path}#2' in names else ''}"
+            )
+        for pattern in chosen:
             found[pattern].append(variable)
     for pattern in patterns:
-        if not named[pattern]:
-            raise ValueError(_no_match(pattern, [path_of(variable) for variable in variables]))
+        if pattern in unmatched:
+            raise ValueError(_no_match(pattern, names))
     return found
 
 
@@ -106,9 +134,9 @@ def _names(pattern: str, path: str) -> bool:
     return any(re.fullmatch(pattern, "/".join(parts[start:])) for start in range(len(parts)))
 
 
-def _no_match(pattern: str, paths: list[str]) -> str:
-    near = difflib.get_close_matches(pattern, paths, n=5, cutoff=0.3) or paths[:5]
+def _no_match(pattern: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]
     return (
         f"Expected the pattern {pattern!r} to match the path of a trainable variable. It matches "
-        f"none of {len(paths)}. The nearest: {', '.join(near) or 'there are no variables'}"
+        f"none of {len(names)}. The nearest: {', '.join(near) or 'there are no variables'}"
     )
