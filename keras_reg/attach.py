@@ -138,17 +138,13 @@ def _check_penalty(penalty: Penalty, variable: Any) -> None:
 
 def _check_optimizer(model: keras.Model, variables: list[Any]) -> None:
     """Refuses a second penalty. A `Proximal` that is built does not look at regularizers again."""
-    optimizer = getattr(model, "optimizer", None)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    if not isinstance(optimizer, Proximal) or not variables:
+    if not variables:
         return
-    penalties = optimizer.penalties
-    if isinstance(penalties, dict):
-        found = structure.match(penalties, model.trainable_weights)
-        taken = {id(variable) for group in found.values() for variable in group}
-    else:
-        taken = {id(variable) for variable in model.trainable_weights if is_kernel(variable)}
+    taken = {
+        id(variable)
+        for optimizer in Proximal.all_of(model)
+        for _, variable in optimizer.resolve(model.trainable_weights)
+    }
     twice = [path_of(variable) for variable in variables if id(variable) in taken]
     if twice:
         raise ValueError(

@@ -43,7 +43,8 @@ class ScheduleLogger(keras.callbacks.Callback):
         """Adds the values to `logs`."""
         if logs is not None:
             logs.update(_rates(self.model))
-            logs.update(_strengths(self.model.optimizer))
+            for optimizer in Proximal.all_of(self.model):
+                logs.update(_strengths(optimizer))
 
 
 def _rates(model: Any) -> dict[str, float]:
@@ -58,11 +59,7 @@ def _rates(model: Any) -> dict[str, float]:
     return rates
 
 
-def _strengths(optimizer: Any) -> Iterator[tuple[str, float]]:
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    if not isinstance(optimizer, Proximal):
-        return
+def _strengths(optimizer: Proximal) -> Iterator[tuple[str, float]]:
     penalties = optimizer.penalties
     named = penalties.items() if isinstance(penalties, dict) else [("", penalties)]
     step = int(ops.convert_to_numpy(optimizer.iterations))

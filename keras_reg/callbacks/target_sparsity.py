@@ -126,12 +126,10 @@ _zeros = compiled(_count_zeros)
 
 
 def _proximal(model: keras.Model) -> Proximal:
-    optimizer = model.optimizer
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    if not isinstance(optimizer, Proximal):
+    optimizer = Proximal.of(model)
+    if optimizer is None:
         raise ValueError(
             "Expected the model to be compiled with keras_reg.optimizers.Proximal, whose strength "
-            f"is steered. Received: {optimizer!r}"
+            f"is steered. Received: {model.optimizer!r}"
         )
     return optimizer

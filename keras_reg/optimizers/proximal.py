@@ -114,6 +114,18 @@ class Proximal(Wrapper):
     def strength_scale(self, value: Any) -> None:
         self._strength_scale.assign(value)
 
+    def resolve(self, variables: Iterable[Any]) -> list[tuple[Penalty, Any]]:
+        """The pairs of a penalty and a variable that this optimizer acts on.
+
+        Args:
+            variables: a model's trainable variables. Once the optimizer is built, those that are
+                not its own (a `MultiOptimizer` has others for them) are left out.
+        Raises: ValueError if the penalties do not fit the variables.
+        """
+        keys = {self._var_key(variable) for variable in self._trainable_variables}
+        own = [v for v in variables if not self.built or self._var_key(v) in keys]
+        return self._rules.resolve(own)
+
     def _own_variables(self) -> dict[str, Any]:
         return {"strength_scale": self._strength_scale, **self._travels.by_name()}
 

@@ -33,6 +33,41 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
         self.inner_optimizer = check_optimizer(optimizer)
         self._averages = Averages(self.inner_optimizer, ())
 
+    @classmethod
+    def all_of(cls, model: Any) -> list[Any]:
+        """The optimizers of this class that a compiled model trains with, in order.
+
+        Those inside a `LossScaleOptimizer` or another wrapper, and every member of a
+        `MultiOptimizer`.
+        """
+        return [
+            found for found in _nested(getattr(model, "optimizer", None)) if isinstance(found, cls)
+        ]
+
+    @classmethod
+    def of(cls, model: Any) -> Any:
+        """The optimizer of this class that a compiled model trains with, None if there is none.
+
+        It is found inside a `LossScaleOptimizer`, another wrapper or a `MultiOptimizer`.
+
+        Raises: ValueError if several members of a `MultiOptimizer` are of this class: see `all_of`.
+
+        Example:
+            >>> from keras_reg.optimizers import FixedSupport
+            >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+            >>> model.compile(keras.optimizers.LossScaleOptimizer(FixedSupport("sgd")))
+            >>> type(FixedSupport.of(model)).__name__
+            'FixedSupport'
+        """
+        found = cls.all_of(model)
+        if len(found) > 1:
+            raise ValueError(
+                f"Expected one {cls.__name__} in the model's optimizer. Received {len(found)}, as "
+                f"members of a MultiOptimizer: {[optimizer.name for optimizer in found]}. Put one "
+                f"round the MultiOptimizer, or use `{cls.__name__}.all_of(model)`"
+            )
+        return found[0] if found else None
+
     @abc.abstractmethod
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
         """Updates the variables by the optimizer inside and corrects the result."""
@@ -157,6 +192,16 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
             if optimizer._var_key(variable) in keys:
                 return optimizer
         return self.inner_optimizer
+
+
+def _nested(optimizer: Any) -> list[Any]:
+    """An optimizer and all optimizers inside it, from the outside in."""
+    if optimizer is None:
+        return []
+    inner = getattr(optimizer, "inner_optimizer", None)
+    # A wrapper's `optimizers` are those of the one inside.
+    members = [inner] if inner is not None else getattr(optimizer, "optimizers", ())
+    return [optimizer, *(found for member in members for found in _nested(member))]
 
 
 def check_optimizer(optimizer: Any) -> Any:

@@ -11,7 +11,6 @@ from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.norms import group_norms
 from keras_reg.optimizers.proximal import Proximal
-from keras_reg.optimizers.rules import Rules
 from keras_reg.regularizers import L1
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.projection import Projection
@@ -46,14 +45,13 @@ def terms_of(model: Any) -> list[Term]:
     """
     trainable = model.trainable_weights
     terms = [Term(v, v.regularizer, None) for v in trainable if getattr(v, "regularizer", None)]
-    proximal = _proximal(getattr(model, "optimizer", None))
-    if proximal is not None:
+    for proximal in Proximal.all_of(model):
         try:
-            pairs = Rules(proximal.penalties).resolve(trainable)
+            pairs = proximal.resolve(trainable)
         except ValueError:
             pairs = []  # The optimizer says what does not fit when it is built.
-        scale = getattr(proximal, "strength_scale", None)
-        terms += [Term(variable, p, proximal.iterations, scale) for p, variable in pairs]
+        clock, scale = proximal.iterations, proximal.strength_scale
+        terms += [Term(variable, penalty, clock, scale) for penalty, variable in pairs]
     return [term for term in terms if not isinstance(term.penalty, Projection)]
 
 
@@ -104,12 +102,6 @@ def _steady(term: Term) -> Penalty:
         return penalty
     strength = scale * float(schedules.evaluate(penalty.strength, read(term.clock)))
     return type(penalty).from_config({**penalty.get_config(), "strength": strength})
-
-
-def _proximal(optimizer: Any) -> Proximal | None:
-    while optimizer is not None and not isinstance(optimizer, Proximal):
-        optimizer = getattr(optimizer, "inner_optimizer", None)
-    return optimizer
 
 
 def _value(penalty: Any, weights: Any, updates: Any) -> Any:
