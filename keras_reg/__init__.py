@@ -9,6 +9,7 @@ from keras_reg import (
     regularizers,
     report,
     schedules,
+    structure,
 )
 from keras_reg.attach import regularize
 from keras_reg.evaluation import compare
@@ -28,4 +29,5 @@ __all__ = [
     "report",
     "schedules",
     "sparsity",
+    "structure",
 ]

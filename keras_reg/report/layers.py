@@ -1,10 +1,9 @@
 """Totals of layers, from the counts of their weights, units and heads."""
 
-from keras_reg.report.macs import ATTENTION, score_macs
 from keras_reg.report.plan import Plan
 from keras_reg.report.rows import LayerSparsity, WeightSparsity, total
-from keras_reg.structure.blocks import Block
-from keras_reg.structure.calls import product
+from keras_reg.structure.graph import Block, product
+from keras_reg.structure.registry import rule_of
 
 
 def layer_rows(
@@ -78,6 +77,7 @@ def _scores(plan: Plan, block: Block) -> int | None:
     another, or its lengths are not known.
     """
     calls = plan.calls.shapes.get(id(block.layer))
-    if not isinstance(block.layer, ATTENTION) or not calls:
+    rule = rule_of(block.layer, "scores")
+    if rule is None or not calls:
         return None
-    return total([score_macs(block.layer, shapes) for shapes in calls])
+    return total([rule(block.layer, shapes) for shapes in calls])

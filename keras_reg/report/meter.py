@@ -11,12 +11,12 @@ from keras_reg import structure
 from keras_reg.ops.backend import read
 from keras_reg.report import penalties
 from keras_reg.report.layers import layer_rows
-from keras_reg.report.macs import uses
 from keras_reg.report.measure import Counts, State, numbers, unpacked
 from keras_reg.report.plan import Kernel, Plan, Spec, plan_of
 from keras_reg.report.rows import PATTERNS, WeightSparsity, fraction
 from keras_reg.report.table import SparsityTable
-from keras_reg.structure.calls import product
+from keras_reg.structure.graph import product
+from keras_reg.structure.registry import uses_of
 
 # What counts as near zero for the hint: where L1 in the loss leaves weights it cannot make zero.
 _HINT_TOLERANCE, _HINT_SHARE = 1e-2, 0.25
@@ -169,9 +169,9 @@ def _uses(plan: Plan) -> dict[int, int | None]:
     total: dict[int, int | None] = {}
     for block in plan.blocks:
         for shapes in plan.calls.shapes.get(id(block.layer), []):
-            for key, value in uses(block.layer, shapes).items():
-                before = total.get(key, 0)
-                total[key] = None if before is None or value is None else before + value
+            for layer, value in uses_of(block.layer, shapes).items():
+                before = total.get(id(layer), 0)
+                total[id(layer)] = None if before is None or value is None else before + value
     return total
 
 

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_reg.report.macs import ATTENTION, heads_of
 from keras_reg.report.units import Part, parts_of, scale_part
-from keras_reg.structure.blocks import Block, blocks, is_counted
-from keras_reg.structure.calls import Calls, calls
+from keras_reg.structure.graph import Block, Calls, blocks, calls, is_counted
 from keras_reg.structure.layout import Layout, layout_of
 from keras_reg.structure.weights import names_once
+
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 
 
 class Kernel(NamedTuple):
@@ -151,6 +151,6 @@ def _add_heads(plan: Plan, layer: Any) -> None:
         plan.number(value),
         -1 if bias is None else plan.number(bias),
         plan.number(output),
-        heads_of(layer),
+        layer.num_heads if hasattr(layer, "num_heads") else layer.num_query_heads,
         value.shape[-2],
     )

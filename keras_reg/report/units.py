@@ -5,11 +5,17 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_reg.report.macs import CONV_RECURRENT, CONVOLUTIONS, TRANSPOSED
 from keras_reg.structure.layout import Layout, einsum_labels, layout_of
 
 _layers = keras.layers
 _CELLS = (_layers.LSTMCell, _layers.GRUCell, _layers.SimpleRNNCell)
+CONVOLUTIONS = (
+    *(_layers.Conv1D, _layers.Conv2D, _layers.Conv3D),
+    *(_layers.DepthwiseConv1D, _layers.DepthwiseConv2D),
+    *(_layers.SeparableConv1D, _layers.SeparableConv2D),
+)
+TRANSPOSED = (_layers.Conv1DTranspose, _layers.Conv2DTranspose, _layers.Conv3DTranspose)
+CONV_RECURRENT = (_layers.ConvLSTM1D, _layers.ConvLSTM2D, _layers.ConvLSTM3D)
 _PLAIN = (_layers.Dense, _layers.EinsumDense, *CONVOLUTIONS, *TRANSPOSED)
 
 Number = Callable[[Any], int]

@@ -1,6 +1,19 @@
-"""What a model is made of: its kernels, and the variables that patterns name."""
+"""What a model is made of: its graph, what each layer is, and the variables that patterns name."""
 
+from keras_reg.structure import families as families
+from keras_reg.structure.layout import Layout, layout_of
+from keras_reg.structure.registry import register
 from keras_reg.structure.slots import Slot, regularizer_slots
 from keras_reg.structure.weights import check_pattern, is_kernel, match, path_of
 
-__all__ = ["Slot", "check_pattern", "is_kernel", "match", "path_of", "regularizer_slots"]
+__all__ = [
+    "Layout",
+    "Slot",
+    "check_pattern",
+    "is_kernel",
+    "layout_of",
+    "match",
+    "path_of",
+    "register",
+    "regularizer_slots",
+]

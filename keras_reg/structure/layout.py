@@ -3,15 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-import keras
-
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+from keras_reg.structure.registry import rule_of
 
 
 class Layout(NamedTuple):
@@ -27,10 +19,10 @@ class Layout(NamedTuple):
     """
 
     shape: tuple[int, ...]
-    shared: tuple[int, ...]
-    rest: tuple[int, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
+    shared: tuple[int, ...] = ()
+    rest: tuple[int, ...] = ()
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
 
     def length(self, axes: tuple[int, ...]) -> int:
         """Number of indices over these axes."""
@@ -61,20 +53,17 @@ def layout_of(layer: Any, name: str, shape: tuple[int, ...]) -> Layout:
         shape: tuple of ints, of length 2 or more.
 
     Example:
+        >>> import keras
         >>> layer = keras.layers.Conv2DTranspose(5, 3)
         >>> layout_of(layer, "kernel", (3, 3, 5, 4)).inputs
         (3,)
     """
+    rule = rule_of(layer, "layout")
+    known = None if rule is None else rule(layer, name, shape)
+    if known is not None:
+        return known
     rank = len(shape)
-    rest = tuple(range(rank - 2))
-    if name == "kernel" and isinstance(layer, keras.layers.EinsumDense):
-        return _einsum(layer.equation, shape)
-    if name == "kernel" and isinstance(layer, _TRANSPOSED):
-        return Layout(shape, (), rest, (rank - 1,), (rank - 2,))
-    is_depthwise = isinstance(layer, _DEPTHWISE) and name == "kernel"
-    if is_depthwise or (isinstance(layer, _SEPARABLE) and name == "depthwise_kernel"):
-        return Layout(shape, (rank - 2,), rest, (), (rank - 1,))
-    return Layout(shape, (), rest, (rank - 2,), (rank - 1,))
+    return Layout(shape, (), tuple(range(rank - 2)), (rank - 2,), (rank - 1,))
 
 
 def einsum_labels(equation: str) -> tuple[str, str, str]:
@@ -87,15 +76,3 @@ def einsum_labels(equation: str) -> tuple[str, str, str]:
     operands, output = equation.replace("...", "").replace(" ", "").split("->")
     data, kernel = operands.split(",")
     return data, kernel, output
-
-
-def _einsum(equation: str, shape: tuple[int, ...]) -> Layout:
-    data, kernel, output = einsum_labels(equation)
-    axes: dict[tuple[bool, bool], list[int]] = {}
-    for axis, label in enumerate(kernel):
-        axes.setdefault((label in data, label in output), []).append(axis)
-    shared, rest, inputs, outputs = (
-        tuple(axes.get(key, ()))
-        for key in ((True, True), (False, False), (True, False), (False, True))
-    )
-    return Layout(shape, shared, rest, inputs, outputs)

@@ -1,0 +1,101 @@
+"""What is known of each class of layers: its rules, which subclasses inherit."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+Shape = tuple[int | None, ...]
+
+# Rules by class and name. `families/` fills it for the layers of Keras.
+_RULES: dict[type, dict[str, Any]] = {}
+
+
+def register(
+    kind: type,
+    *,
+    layout: Callable | None = None,
+    uses: Callable | None = None,
+    scores: Callable | None = None,
+    regularizers: Mapping[str, str] | None = None,
+    channels: Any = None,
+) -> None:
+    """Says what a class of layers is, to everything in this package that looks into models.
+
+    A rule that is left out is that of the nearest parent class that has one. A class may be
+    registered again: rules that are given replace those before, and the others stay.
+
+    Args:
+        kind: a subclass of `keras.layers.Layer`.
+        layout: `layout(layer, name, shape)` returns the `Layout` of the layer's own weight of that
+            name, or None where the usual one is right: axis -2 its inputs and -1 its outputs.
+        uses: `uses(layer, shapes)` returns how often one call on inputs of these shapes, batch axis
+            included, uses each weight for one example: its multiply-adds are its size times that.
+            An int for all of the layer's own weights, None if it is not known, or a dict from
+            layers, itself or some inside, to such numbers.
+        scores: `scores(layer, shapes)` returns the multiply-adds of one attention head for one
+            example besides those of weights.
+        regularizers: dict from the name of a weight of the layer to the attribute of the layer that
+            holds its regularizer and that `get_config` writes.
+        channels: how channels go through the layer.
+    Raises: TypeError if `kind` is no class of layers.
+
+    Example:
+        >>> class Scale(keras.layers.Dense):
+        ...     '''A dense layer that is called on each of two halves of its inputs.'''
+        >>> register(Scale, uses=lambda layer, shapes: 2)
+        >>> layer = Scale(3)
+        >>> uses_of(layer, [(None, 8)])[layer]
+        2
+    """
+    if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
+        raise TypeError(
+            f"Expected `kind` to be a subclass of keras.layers.Layer. Received: kind={kind!r}"
+        )
+    rules = {
+        "layout": layout,
+        "uses": uses,
+        "scores": scores,
+        "regularizers": regularizers,
+        "channels": channels,
+    }
+    given = {name: rule for name, rule in rules.items() if rule is not None}
+    _RULES.setdefault(kind, {}).update(given)
+
+
+def rule_of(layer: Any, name: str) -> Any:
+    """The rule of a layer's class or its nearest parent; None if there is none.
+
+    Example:
+        >>> rule_of(keras.layers.ReLU(), "uses") is None
+        True
+    """
+    for kind in type(layer).__mro__:
+        if name in _RULES.get(kind, ()):
+            return _RULES[kind][name]
+    return None
+
+
+def uses_of(layer: Any, shapes: list[Shape]) -> dict[Any, int | None]:
+    """How often one call uses each weight of a layer for one example.
+
+    A kernel's multiply-adds are its size times this number, and what is left of them if a part of
+    the kernel is removed is the size of the rest times this number.
+
+    Args:
+        layer: a built layer.
+        shapes: the shapes of its inputs, with the batch axis.
+
+    Returns:
+        A dict from the layer, and from layers in it, that own weights to the number. A layer that
+        is missing is not known; None stands for a length that is not known.
+
+    Example:
+        >>> layer = keras.layers.Conv2D(4, 3)
+        >>> layer.build((None, 8, 8, 3))
+        >>> uses_of(layer, [(None, 8, 8, 3)])[layer]
+        36
+    """
+    rule = rule_of(layer, "uses")
+    found = {} if rule is None else rule(layer, shapes)
+    return found if isinstance(found, dict) else {layer: found}
