@@ -29,7 +29,7 @@ OPTIMIZERS: dict[str, Callable] = {
         keras.optimizers.Adam(), regularizers.GroupLasso(STRENGTH, -2)
     ),
     "L1, adaptive": lambda: Proximal(
-        keras.optimizers.Adam(), regularizers.L1(STRENGTH), step="adaptive"
+        keras.optimizers.Adam(), regularizers.L1(STRENGTH), metric="adaptive"
     ),
 }
 

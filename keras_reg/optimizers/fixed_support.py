@@ -8,6 +8,7 @@ from keras import ops
 from keras_reg import structure
 from keras_reg.ops.backend import read
 from keras_reg.ops.updates import choose_gradient, update
+from keras_reg.optimizers.shown import shown
 from keras_reg.optimizers.wrapper import Wrapper
 
 
@@ -72,6 +73,9 @@ class FixedSupport(Wrapper):
         for variable in variables:
             if self._var_key(variable) in kept:
                 update(variable, _kept, kept[self._var_key(variable)])
+
+    def __repr__(self) -> str:
+        return f"FixedSupport({shown(self.inner_optimizer)})"
 
     def get_config(self) -> dict:
         return {

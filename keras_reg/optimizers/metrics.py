@@ -12,36 +12,36 @@ from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.radial import RadialPenalty
 from keras_reg.structure import path_of
 
-STEPS = ("learning_rate", "adaptive")
+METRICS = ("euclidean", "adaptive")
 
 
-class Metric(NamedTuple):
-    """How far an optimizer moves each weight for a gradient of 1, in learning rates.
+class Diagonal(NamedTuple):
+    """An optimizer's own metric: how far it moves each weight for a gradient of 1.
 
     Args:
         slots: () -> tensors, the optimizer's state for one variable.
-        lengths: those tensors -> a tensor of the variable's shape.
+        lengths: those tensors -> a tensor of the variable's shape, in learning rates.
     """
 
     slots: Callable[[], list[Any]]
     lengths: Callable[..., Any]
 
 
-def check_step(step: Any) -> str:
-    """Returns a valid `step`.
+def check_metric(metric: Any) -> str:
+    """Returns a valid `metric`.
 
-    Raises: ValueError if it is not one of STEPS.
+    Raises: ValueError if it is not one of METRICS.
 
     Example:
-        >>> check_step("adaptive")
+        >>> check_metric("adaptive")
         'adaptive'
     """
-    if step not in STEPS:
-        raise ValueError(f"Expected `step` to be one of {STEPS}. Received: step={step!r}")
-    return step
+    if metric not in METRICS:
+        raise ValueError(f"Expected `metric` to be one of {METRICS}. Received: metric={metric!r}")
+    return metric
 
 
-def metric_of(optimizer: Any, penalty: Penalty, variable: Any) -> Metric:
+def diagonal_of(optimizer: Any, penalty: Penalty, variable: Any) -> Diagonal:
     """The metric of a built optimizer for one variable.
 
     Raises: ValueError, which names the variable, if the optimizer has no diagonal metric or the
@@ -50,17 +50,17 @@ def metric_of(optimizer: Any, penalty: Penalty, variable: Any) -> Metric:
     is_elementwise = isinstance(penalty, RadialPenalty) and penalty.group_axis is None
     if not is_elementwise and not isinstance(penalty, L2SP):
         raise ValueError(
-            'Expected a penalty that is a sum over single weights for `step="adaptive"`: that of a '
-            "group has no proximal operator in closed form in a metric that differs within the "
+            'Expected a penalty that is a sum over single weights for `metric="adaptive"`: that of '
+            "a group has no proximal operator in closed form in a metric that differs within the "
             f"group. Received: {penalty} on {path_of(variable)}"
         )
-    for kind, metric in _METRICS.items():
+    for kind, diagonal in _DIAGONALS.items():
         if isinstance(optimizer, kind):
-            return metric(optimizer, variable)
-    names = ", ".join(kind.__name__ for kind in _METRICS)
+            return diagonal(optimizer, variable)
+    names = ", ".join(kind.__name__ for kind in _DIAGONALS)
     raise ValueError(
-        f'Expected one of {names} for `step="adaptive"`, which have a diagonal metric of their own.'
-        f" Received: {optimizer.name} ({type(optimizer).__name__}) for {path_of(variable)}"
+        f'Expected one of {names} for `metric="adaptive"`, which have a diagonal metric of their '
+        f"own. Received: {optimizer.name} ({type(optimizer).__name__}) for {path_of(variable)}"
     )
 
 
@@ -69,16 +69,16 @@ def _slot(optimizer: Any, name: str, variable: Any) -> Any:
     return getattr(optimizer, name)[optimizer._get_variable_index(variable)]
 
 
-def _adam(optimizer: Any, variable: Any) -> Metric:
+def _adam(optimizer: Any, variable: Any) -> Diagonal:
     name = "_velocity_hats" if optimizer.amsgrad else "_velocities"
     return _bias_corrected(optimizer, _slot(optimizer, name, variable), inside=False)
 
 
-def _nadam(optimizer: Any, variable: Any) -> Metric:
+def _nadam(optimizer: Any, variable: Any) -> Diagonal:
     return _bias_corrected(optimizer, _slot(optimizer, "_velocities", variable), inside=True)
 
 
-def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Metric:
+def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Diagonal:
     """Keras adds epsilon to the root of Nadam's corrected velocity and of Adam's uncorrected."""
     beta, epsilon = optimizer.beta_2, optimizer.epsilon
 
@@ -89,20 +89,20 @@ def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Metric:
         shift = epsilon if inside else epsilon / correction
         return 1.0 / (ops.sqrt(v) / correction + shift)
 
-    return Metric(lambda: [read(velocity), read(optimizer.iterations)], lengths)
+    return Diagonal(lambda: [read(velocity), read(optimizer.iterations)], lengths)
 
 
-def _adamax(optimizer: Any, variable: Any) -> Metric:
+def _adamax(optimizer: Any, variable: Any) -> Diagonal:
     norm, epsilon = _slot(optimizer, "_u", variable), optimizer.epsilon
-    return Metric(lambda: [read(norm)], lambda u: 1.0 / (u + epsilon))
+    return Diagonal(lambda: [read(norm)], lambda u: 1.0 / (u + epsilon))
 
 
-def _adagrad(optimizer: Any, variable: Any) -> Metric:
+def _adagrad(optimizer: Any, variable: Any) -> Diagonal:
     sums, epsilon = _slot(optimizer, "_accumulators", variable), optimizer.epsilon
-    return Metric(lambda: [read(sums)], lambda a: 1.0 / ops.sqrt(a + epsilon))
+    return Diagonal(lambda: [read(sums)], lambda a: 1.0 / ops.sqrt(a + epsilon))
 
 
-def _rmsprop(optimizer: Any, variable: Any) -> Metric:
+def _rmsprop(optimizer: Any, variable: Any) -> Diagonal:
     slots = [_slot(optimizer, "_velocities", variable)]
     if optimizer.centered:
         slots.append(_slot(optimizer, "_average_gradients", variable))
@@ -111,11 +111,11 @@ def _rmsprop(optimizer: Any, variable: Any) -> Metric:
     def lengths(v: Any, mean: Any = 0.0) -> Any:
         return 1.0 / ops.sqrt(v - ops.square(mean) + epsilon)
 
-    return Metric(lambda: [read(slot) for slot in slots], lengths)
+    return Diagonal(lambda: [read(slot) for slot in slots], lengths)
 
 
 # AdamW is an Adam. Its weight decay takes no part in the metric.
-_METRICS: dict[type, Callable[[Any, Any], Metric]] = {
+_DIAGONALS: dict[type, Callable[[Any, Any], Diagonal]] = {
     keras.optimizers.Adam: _adam,
     keras.optimizers.Nadam: _nadam,
     keras.optimizers.Adamax: _adamax,

@@ -9,9 +9,10 @@ from keras import ops
 from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.updates import compiled_in_graph, update
-from keras_reg.optimizers.clock import Clock, Travels
-from keras_reg.optimizers.metrics import Metric, check_step, metric_of
+from keras_reg.optimizers.metrics import Diagonal, check_metric, diagonal_of
 from keras_reg.optimizers.rules import Rules
+from keras_reg.optimizers.shown import shown
+from keras_reg.optimizers.step_length import MomentumTravel, StepLength
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.regularizers.penalty import Penalty, widen
 
@@ -22,7 +23,7 @@ class _Pair(NamedTuple):
     penalty: Penalty
     variable: Any
     optimizer: Any
-    metric: Metric | None
+    diagonal: Diagonal | None
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -35,13 +36,13 @@ class Proximal(Wrapper):
     part in the loss or its gradient: adaptive optimizers do not rescale it, as with the decoupled
     weight decay of AdamW, and the loss in the logs is the model's alone.
 
-    `step="learning_rate"` measures the proximal step in the plain Euclidean metric, whatever the
+    `metric="euclidean"` takes the proximal step in the plain Euclidean metric, whatever the
     optimizer. With SGD that is the optimizer's own, and training ends where loss + penalty is
     stationary. Adam and its kin divide the gradient of weight i by d_i, for Adam sqrt(v_i) +
     epsilon, and the penalty is not divided: training ends at a point of loss + sum_i d_i *
     strength * phi(w_i), which is to say that strength is in units of the gradient's size.
-    `step="adaptive"` takes the proximal step in the optimizer's own diagonal metric, with the step
-    learning_rate / d_i for weight i. Then loss + penalty is stationary as written. That is for
+    `metric="adaptive"` takes the proximal step in the optimizer's own diagonal metric, with the
+    step learning_rate / d_i for weight i. Then loss + penalty is stationary as written. That is for
     penalties of single weights inside Adam, AdamW, Nadam, Adamax, RMSprop or Adagrad.
 
     Averages of the weights (`use_ema`) are taken after the proximal step and are zero where the
@@ -56,11 +57,11 @@ class Proximal(Wrapper):
             slash: `"dense/kernel"` names `sequential/dense/kernel`.
         every: int >= 1. The proximal step comes after every k-th update and is k times as long; no
             time is spent on it in between, nor are weights kept at zero.
-        step: "learning_rate" or "adaptive". The metric of the proximal step, see below.
+        metric: "euclidean" or "adaptive". The metric of the proximal step, see above.
         name: str. The optimizer's name.
     Raises:
         TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
-        ValueError: at construction if `every` or `step` is out of range; at build (`fit` does it)
+        ValueError: at construction if `every` or `metric` is out of range; at build (`fit` does it)
             if a pattern matches nothing, if two match one variable, if a variable has a
             `kernel_regularizer` of this package too, if a penalty does not fit a variable's shape,
             or if there is no adaptive step for it, or if a momentum is 1.
@@ -83,16 +84,16 @@ class Proximal(Wrapper):
         optimizer: Any,
         penalties: Penalty | dict[str, Penalty],
         every: int = 1,
-        step: str = "learning_rate",
+        metric: str = "euclidean",
         name: str | None = None,
     ):
         super().__init__(optimizer, name=name)
         self.every = schedules.check_count(every, "every", at_least=1)
-        self.step = check_step(step)
+        self.metric = check_metric(metric)
         self._rules = Rules(penalties)
         self._plan = _Plan(())
         self._strength_scale = self._add_scalar("strength_scale", 1.0)
-        self._travels = Travels()
+        self._momentum_travel = MomentumTravel()
 
     @property
     def penalties(self) -> Penalty | dict[str, Penalty]:
@@ -127,7 +128,7 @@ class Proximal(Wrapper):
         return self._rules.resolve(own)
 
     def _own_variables(self) -> dict[str, Any]:
-        return {"strength_scale": self._strength_scale, **self._travels.by_name()}
+        return {"strength_scale": self._strength_scale, **self._momentum_travel.by_name()}
 
     def _add_scalar(self, name: str, value: float) -> Any:
         return self.add_variable(
@@ -142,10 +143,11 @@ class Proximal(Wrapper):
         pairs = []
         for penalty, variable in self._rules.resolve(variables):
             owner = self._owner(variable)
-            metric = metric_of(owner, penalty, variable) if self.step == "adaptive" else None
-            pairs.append(_Pair(penalty, variable, owner, metric))
+            is_adaptive = self.metric == "adaptive"
+            diagonal = diagonal_of(owner, penalty, variable) if is_adaptive else None
+            pairs.append(_Pair(penalty, variable, owner, diagonal))
         self._plan = _Plan(pairs)
-        self._travels.add([pair.optimizer for pair in pairs], self._add_scalar)
+        self._momentum_travel.add([pair.optimizer for pair in pairs], self._add_scalar)
         return [pair.variable for pair in pairs]
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
@@ -159,21 +161,25 @@ class Proximal(Wrapper):
 
     def _update_and_shrink(self, grads: list[Any], variables: list[Any]) -> None:
         updated = {self._var_key(v) for g, v in zip(grads, variables, strict=True) if g is not None}
-        # A snapshot: the update advances the iterations, and with them a scheduled rate.
-        clocks = {
-            id(pair.optimizer): Clock(pair.optimizer, self.every, self._travels.get(pair.optimizer))
-            for pair in self._plan.pairs
+        lengths = {
+            id(owner): StepLength(owner, self.every, self._momentum_travel.of(owner))
+            for owner in (pair.optimizer for pair in self._plan.pairs)
         }
         self.inner_optimizer.apply(grads, variables)
-        scale = read(self._strength_scale)
-        steps = {key: clock.step() * ops.cast(scale, "float32") for key, clock in clocks.items()}
+        scale = ops.cast(read(self._strength_scale), "float32")
+        steps = {key: length.after_update() * scale for key, length in lengths.items()}
         prox_of = _prox_of if self.every == 1 else _prox_when_due
-        for penalty, variable, owner, metric in self._plan.pairs:
+        for penalty, variable, owner, diagonal in self._plan.pairs:
             if self._var_key(variable) in updated:
-                iteration = clocks[id(owner)].iteration
-                slots = metric.slots() if metric else ()
-                prox = prox_of(penalty, metric.lengths if metric else None)
+                iteration = lengths[id(owner)].iteration
+                slots = diagonal.slots() if diagonal else ()
+                prox = prox_of(penalty, diagonal.lengths if diagonal else None)
                 update(variable, prox, steps[id(owner)], iteration, *slots)
+
+    def __repr__(self) -> str:
+        every = f", every={self.every}" if self.every > 1 else ""
+        metric = f", metric={self.metric!r}" if self.metric != "euclidean" else ""
+        return f"Proximal({shown(self.inner_optimizer)}, {self.penalties}{every}{metric})"
 
     def get_config(self) -> dict:
         return {
@@ -181,7 +187,7 @@ class Proximal(Wrapper):
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "penalties": keras.saving.serialize_keras_object(self.penalties),
             "every": self.every,
-            "step": self.step,
+            "metric": self.metric,
         }
 
     @classmethod

@@ -11,7 +11,7 @@ from keras_reg.ops.backend import read
 _WITH_MOMENTUM = (keras.optimizers.SGD, keras.optimizers.RMSprop)
 
 
-class Travels:
+class MomentumTravel:
     """For each optimizer with momentum, how far its latest update moved a weight of gradient 1.
 
     Momentum carries on what earlier gradients began: the velocity of a weight whose gradient has
@@ -34,11 +34,11 @@ class Travels:
                 raise ValueError(
                     f"Expected a momentum below 1 in {optimizer.name}. Received: {momentum}"
                 )
-            if momentum and self.get(optimizer) is None:
-                name = f"travel_{len(self._held)}" if self._held else "travel"
-                self._held.append((optimizer, make(name, 0.0)))
+            if momentum and self.of(optimizer) is None:
+                number = f"_{len(self._held)}" if self._held else ""
+                self._held.append((optimizer, make(f"momentum_travel{number}", 0.0)))
 
-    def get(self, optimizer: Any) -> Any:
+    def of(self, optimizer: Any) -> Any:
         """The variable of an optimizer, None if it has no momentum."""
         return next((travel for owner, travel in self._held if owner is optimizer), None)
 
@@ -47,35 +47,36 @@ class Travels:
         return {travel.name: travel for _, travel in self._held}
 
 
-class Clock:
-    """The step size and iteration of an update that is about to happen.
+class StepLength:
+    """The length of the proximal step of an update that is about to happen, and its iteration.
 
     Args:
         optimizer: the optimizer that makes the update.
         every: int >= 1. Updates for one proximal step.
-        travel: the optimizer's variable of `Travels`, or None.
+        travel: the optimizer's variable of `MomentumTravel`, or None.
     """
 
     def __init__(self, optimizer: Any, every: int, travel: Any):
+        # Copies: the update advances the iterations, and with them a scheduled rate.
         self._optimizer, self._every, self._travel = optimizer, every, travel
         self._rate = ops.copy(read(optimizer.learning_rate))
         self.iteration = ops.copy(read(optimizer.iterations))
 
-    def step(self) -> Any:
-        """The proximal step once the optimizer was called, which is to be asked once: 0 if not due.
+    def after_update(self) -> Any:
+        """The length, once the optimizer was called: 0 if no proximal step is due.
 
-        It is not due if the optimizer only accumulated gradients.
+        It is not due if the optimizer only accumulated gradients. To be asked once.
         """
         accumulates = bool(self._optimizer.gradient_accumulation_steps)
         updates = read(self._optimizer.iterations)
         was_made = ops.greater(updates, self.iteration) if accumulates else None
-        step = self._reach(was_made) * self._every
+        length = self._distance(was_made) * self._every
         if self._every > 1:
-            step = ops.where(ops.equal(ops.mod(updates, self._every), 0), step, 0.0)
-        return step if was_made is None else ops.where(was_made, step, 0.0)
+            length = ops.where(ops.equal(ops.mod(updates, self._every), 0), length, 0.0)
+        return length if was_made is None else ops.where(was_made, length, 0.0)
 
-    def _reach(self, was_made: Any) -> Any:
-        """How far the update moves a weight whose gradient has been 1 all along."""
+    def _distance(self, was_made: Any) -> Any:
+        """How far the update moved a weight whose gradient has been 1 all along."""
         if self._travel is None:
             return self._rate
         momentum, before = self._optimizer.momentum, read(self._travel)

@@ -1,4 +1,4 @@
-"""Proximal(step="adaptive"): the proximal step in the optimizer's own diagonal metric."""
+"""Proximal(metric="adaptive"): the proximal step in the optimizer's own diagonal metric."""
 
 import keras
 import numpy as np
@@ -61,7 +61,7 @@ SHARES = {
 def test_metric_is_that_of_the_optimizers_own_update(name):
     plain, penalized = keras.Variable(START, name="kernel"), keras.Variable(START, name="kernel")
     optimizer = CASES[name]()
-    wrapped = Proximal(CASES[name](), regularizers.L1(0.02), step="adaptive")
+    wrapped = Proximal(CASES[name](), regularizers.L1(0.02), metric="adaptive")
     wrapped.strength_scale = 0.0
     for count, gradient in enumerate(GRADIENTS):
         if count == len(GRADIENTS) - 1:
@@ -75,11 +75,11 @@ def test_metric_is_that_of_the_optimizers_own_update(name):
     assert np.ptp(threshold) > 1e-4
 
 
-def convex_problem(step, inner, penalty, epochs=12):
+def convex_problem(metric, inner, penalty, epochs=12):
     """Lasso on the diabetes data by minibatches. Returns kernel, gradient and the optimizer."""
     x, y = diabetes()
     model = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(1, name="dense")])
-    model.compile(Proximal(inner, penalty, step=step), "mse", jit_compile=BACKEND != "torch")
+    model.compile(Proximal(inner, penalty, metric=metric), "mse", jit_compile=BACKEND != "torch")
     copies = 50
     repeated = [np.tile(array, (copies, 1)) for array in (x, y)]
     model.fit(*repeated, batch_size=len(x), epochs=epochs, shuffle=False, verbose=0)
@@ -102,18 +102,18 @@ def test_adaptive_step_ends_where_loss_and_penalty_are_stationary(name):
     assert residual.max() < 1e-3 * 0.3
 
 
-def test_learning_rate_step_of_sgd_ends_there_too():
+def test_euclidean_step_of_sgd_ends_there_too():
     penalty = regularizers.L1(0.3)
     inner = keras.optimizers.SGD(0.1, momentum=0.5)
-    kernel, gradient, _ = convex_problem("learning_rate", inner, penalty)
+    kernel, gradient, _ = convex_problem("euclidean", inner, penalty)
     residual = ops.convert_to_numpy(penalty.stationarity(kernel, gradient))
     assert 0 < np.count_nonzero(kernel) < len(kernel)
     assert residual.max() < 1e-3 * 0.3
 
 
-def test_learning_rate_step_of_adagrad_ends_where_the_rescaled_penalty_is_stationary():
+def test_euclidean_step_of_adagrad_ends_where_the_rescaled_penalty_is_stationary():
     inner = keras.optimizers.Adagrad(decaying(0.5))
-    kernel, gradient, optimizer = convex_problem("learning_rate", inner, regularizers.L1(0.01))
+    kernel, gradient, optimizer = convex_problem("euclidean", inner, regularizers.L1(0.01))
     sums = next(v for v in optimizer.variables if v.path.endswith("kernel_accumulator"))
     scale = np.sqrt(numpy(sums) + 1e-7)
     residual = ops.convert_to_numpy(
@@ -133,7 +133,7 @@ def test_many_penalties_take_a_step_for_each_weight():
         keras.optimizers.Adagrad(0.1, initial_accumulator_value=0.0, epsilon=0.0).apply(
             [gradient], [plain]
         )
-        Proximal(inner, penalty, step="adaptive").apply([gradient], [variable])
+        Proximal(inner, penalty, metric="adaptive").apply([gradient], [variable])
         each = [
             float(penalty.prox(ops.convert_to_tensor([w]), step=0.1 / abs(g))[0])
             for w, g in zip(numpy(plain).ravel(), GRADIENTS[0].ravel(), strict=True)
@@ -142,9 +142,9 @@ def test_many_penalties_take_a_step_for_each_weight():
 
 
 def test_saved_with_the_optimizer():
-    optimizer = Proximal("adam", regularizers.L1(0.1), step="adaptive")
+    optimizer = Proximal("adam", regularizers.L1(0.1), metric="adaptive")
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert again.step == "adaptive"
+    assert again.metric == "adaptive"
     assert again.get_config() == optimizer.get_config()
 
 
@@ -152,7 +152,7 @@ def test_saved_with_the_optimizer():
 def test_optimizer_without_a_diagonal_metric_is_refused(name):
     if not hasattr(keras.optimizers, name):
         pytest.skip(f"this Keras has no {name}")
-    optimizer = Proximal(getattr(keras.optimizers, name)(), regularizers.L1(0.1), step="adaptive")
+    optimizer = Proximal(getattr(keras.optimizers, name)(), regularizers.L1(0.1), metric="adaptive")
     with pytest.raises(ValueError, match=rf"Adam, .*{name}.*kernel"):
         optimizer.build([keras.Variable(START, name="kernel")])
 
@@ -168,7 +168,7 @@ def test_optimizer_without_a_diagonal_metric_is_refused(name):
 )
 def test_penalty_of_several_weights_is_refused(penalty):
     with pytest.raises(ValueError, match=r"sum over single weights.*kernel"):
-        Proximal("adam", penalty, step="adaptive").build([keras.Variable(START, name="kernel")])
+        Proximal("adam", penalty, metric="adaptive").build([keras.Variable(START, name="kernel")])
 
 
 def test_each_of_several_optimizers_has_its_own_metric():
@@ -180,10 +180,10 @@ def test_each_of_several_optimizers_has_its_own_metric():
     inner = keras.optimizers.MultiOptimizer(choose)
     variables = [keras.Variable(START, name=name) for name in "ab"]
     with pytest.raises(ValueError, match=r"SGD.* for b"):
-        Proximal(inner, regularizers.L1(0.1), step="adaptive").build(variables)
+        Proximal(inner, regularizers.L1(0.1), metric="adaptive").build(variables)
 
 
-@pytest.mark.parametrize("step", [None, 1, "sgd", "Adaptive"])
-def test_bad_step_is_refused(step):
-    with pytest.raises(ValueError, match="`step`"):
-        Proximal("adam", regularizers.L1(0.1), step=step)
+@pytest.mark.parametrize("metric", [None, 1, "sgd", "Adaptive"])
+def test_bad_metric_is_refused(metric):
+    with pytest.raises(ValueError, match="`metric`"):
+        Proximal("adam", regularizers.L1(0.1), metric=metric)
