@@ -1,5 +1,6 @@
 """regularize(model, rules): penalties for a model that exists already."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import keras
@@ -7,7 +8,7 @@ import keras
 from keras_reg import structure
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import Penalty
-from keras_reg.structure import Slot, is_kernel, path_of
+from keras_reg.structure import Kept, RegularizerAttribute, is_kernel, path_of
 
 Rules = Penalty | dict[str, Penalty] | None
 
@@ -26,34 +27,47 @@ class Attached(NamedTuple):
     replaced: Any
 
 
-def regularize(model: keras.Model, rules: Rules) -> list[Attached]:
+class _Change(NamedTuple):
+    """A variable, the penalty it gets and the attributes that keep it."""
+
+    variable: Any
+    penalty: Penalty | None
+    attributes: tuple[RegularizerAttribute, ...]
+
+
+def regularize(model: keras.Model, rules: Rules, strict: bool = False) -> list[Attached]:
     """Puts penalties in the loss of a model that is built, pretrained or loaded.
 
-    Each acts at once, in `model.losses` and in the next `fit`, without another `compile`, and
-    stays with the model through saving, loading and `keras.models.clone_model`, as if its layers
-    had been made with it. A regularizer that was there, of Keras too, is replaced and reported.
-    Weights that the rules do not name keep what they have.
+    Each acts at once, in `model.losses` and in the next `fit`, without another `compile`. In a
+    model whose config holds those of its layers, as Sequential and Functional ones do, it stays
+    through saving, loading and `keras.models.clone_model`, as if the layers had been made with it.
+    The configs of other models, those of KerasHub and subclassed ones, hold the arguments of a
+    constructor: a warning counts the weights whose penalty a saved file will not have, and says
+    why. Call `regularize` again on the loaded model. A regularizer that was there, of Keras too, is
+    replaced and reported. Weights that the rules do not name keep what they have.
 
     A frozen weight has no penalty in Keras, so a single penalty leaves frozen kernels out. In a
-    layer with LoRA that leaves its two factors, as with Keras's own `kernel_regularizer`. In
-    attention, whose config holds one regularizer for all its kernels, give all of them one penalty.
-    If `model` is part of another model that is compiled, compile that one again.
+    layer with LoRA that leaves its two factors, as with Keras's own `kernel_regularizer`. The
+    config of attention has one regularizer for all its kernels: a saved file has it if all of them
+    have one penalty. If `model` is part of another model that is compiled, compile that one again.
 
     Args:
         model: a built `keras.Model`.
         rules: one `Penalty`, for every trainable kernel and embedding matrix; a dict from patterns
             to penalties, matched with variable paths as in `Proximal`; or None, which removes all
             penalties of this package, those that layers were made with too.
+        strict: bool. Raises where the default warns: if a saved file would not have a penalty.
 
     Returns:
         A list of `Attached`: path, penalty and replaced, for each variable concerned.
 
     Raises:
-        TypeError: if `rules` are no penalties.
+        TypeError: if `model` is no model or `rules` are no penalties.
         ValueError: before anything is changed, if the model is not built; if a pattern matches
             nothing or frozen weights alone, or two match one variable; if a penalty has no useful
             gradient, a schedule, or does not fit a variable's shape; if the model's optimizer is a
-            `Proximal` with a penalty on the same variable; or if no config can carry the penalty.
+            `Proximal` with a penalty on the same variable; or if `strict` and no config can carry
+            the penalty.
 
     Example:
         >>> from keras_reg import regularizers
@@ -64,27 +78,44 @@ def regularize(model: keras.Model, rules: Rules) -> list[Attached]:
         >>> len(regularize(model, None)), len(model.losses)
         (1, 0)
     """
-    if not model.built:
-        raise ValueError(
-            f"Expected a built model: call it on data, or `build` it. Received: {model.name}, "
-            "which has no weights yet"
-        )
+    _check_model(model, rules)
     _check_rules(rules)
     named: list[tuple[Any, Any]] = [] if rules is None else _named(model, rules)
     for variable, penalty in named:
         _check_penalty(penalty, variable)
     _check_optimizer(model, [variable for variable, _ in named])
-    slots = structure.regularizer_slots(model)
+    places = structure.regularizer_attributes(model)
     if rules is None:
-        named = [(v, None) for v in model.weights if _had(v, slots, Penalty) is not None]
-    changes = _with_companions(model, named, slots)
-    rows = [Attached(path_of(v), penalty, _had(v, slots)) for v, penalty in named]
-    for variable, penalty in changes:
+        named = [(v, None) for v in model.weights if _had(places[id(v)], Penalty) is not None]
+    changes, reasons = _changes(model, named, places)
+    rows = [Attached(path_of(v), penalty, _had(places[id(v)])) for v, penalty in named]
+    if reasons and strict:
+        raise ValueError(
+            f"Expected {model.name} to be saved with its penalties. Received: "
+            + _lost(rules, reasons, len(named))
+        )
+    if reasons:
+        warnings.warn(_lost(rules, reasons, len(named)) + _AGAIN, stacklevel=2)
+    for variable, penalty, attributes in changes:
         variable.regularizer = penalty
-        for slot in slots[id(variable)]:
-            setattr(slot.layer, slot.attribute, penalty)
+        for attribute in attributes:
+            setattr(attribute.layer, attribute.name, penalty)
     _forget_traces(model)
     return rows
+
+
+def _check_model(model: Any, rules: Any) -> None:
+    if not isinstance(model, keras.layers.Layer):
+        hint = ", in the other order" if isinstance(rules, keras.layers.Layer) else ""
+        raise TypeError(
+            "Expected `model` to be a keras.Model and `rules` penalties of keras_reg.regularizers"
+            f"{hint}. Received: model={model!r}, rules={rules!r}"
+        )
+    if not model.built:
+        raise ValueError(
+            f"Expected a built model: call it on data, or `build` it. Received: {model.name}, "
+            "which has no weights yet"
+        )
 
 
 def _check_rules(rules: Any) -> None:
@@ -153,33 +184,45 @@ def _check_optimizer(model: keras.Model, variables: list[Any]) -> None:
         )
 
 
-def _had(variable: Any, slots: dict[int, list[Slot]], kind: type = object) -> Any:
-    """The regularizer, of a kind, that a variable or a config has for it, or None."""
-    places = [getattr(*slot) for slot in slots.get(id(variable), [])]
-    held = [place for place in [variable.regularizer, *places] if place is not None]
-    return next((regularizer for regularizer in held if isinstance(regularizer, kind)), None)
+def _had(kept: Kept, kind: type = object) -> Any:
+    """The regularizer, of a kind, that a variable or a layer has for it, or None."""
+    held = [kept.variable.regularizer, *(getattr(*place) for place in kept.attributes)]
+    return next((found for found in held if found is not None and isinstance(found, kind)), None)
 
 
-def _with_companions(model: keras.Model, named: list, slots: dict[int, list[Slot]]) -> list:
-    """The changes, with those to frozen variables whose regularizer is kept in the same place."""
+def _changes(
+    model: keras.Model, named: list[tuple[Any, Any]], places: dict[int, Kept]
+) -> tuple[list[_Change], dict[str, list[Any]]]:
+    """What to set, and the variables whose penalty no config will carry, by the reason.
+
+    A regularizer that one attribute keeps for several variables is set for the frozen ones too,
+    and kept by the attribute only if all of them have the same.
+    """
     wanted = {id(variable): penalty for variable, penalty in named}
     trainable = {id(variable) for variable in model.trainable_weights}
-    sharers: dict[Slot, list[Any]] = {}
-    for variable in model.weights:
-        if id(variable) in slots:
-            sharers.setdefault(slots[id(variable)][-1], []).append(variable)
-    changes = list(named)
+    sharers: dict[RegularizerAttribute, list[Any]] = {}
+    for kept in places.values():
+        for attribute in kept.attributes[-1:]:
+            sharers.setdefault(attribute, []).append(kept.variable)
+    changes: list[_Change] = []
+    lost: list[Kept] = []
+    reasons: dict[str, list[Any]] = {}
     for variable, penalty in named:
-        if id(variable) not in slots:
-            raise ValueError(_no_slot(variable, penalty))
-        for other in sharers[slots[id(variable)][-1]]:
-            if id(other) in trainable and not _same(
-                penalty, wanted.get(id(other), other.regularizer)
-            ):
-                raise ValueError(_conflict(variable, penalty, other, slots[id(variable)][-1]))
-            if id(other) not in wanted:
-                changes.append((other, penalty))
-    return changes
+        kept = places[id(variable)]
+        others = [other for place in kept.attributes[-1:] for other in sharers[place]]
+        agree = all(
+            _same(penalty, wanted.get(id(other), other.regularizer))
+            for other in others
+            if id(other) in trainable
+        )
+        changes.append(_Change(variable, penalty, kept.attributes if agree else ()))
+        if agree:
+            changes += [_Change(other, penalty, ()) for other in others if id(other) not in wanted]
+        if not kept.carried:
+            lost.append(kept)
+        elif not agree:
+            reasons.setdefault(_shared(kept.attributes[-1]), []).append(variable)
+    return changes, {**structure.why_lost(lost), **reasons}
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -188,22 +231,37 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one.get_config() == other.get_config()
 
 
-def _no_slot(variable: Any, penalty: Penalty | None) -> str:
-    undone = "come back in" if penalty is None else "be lost from"
+def _shared(attribute: RegularizerAttribute) -> str:
+    layer, name = attribute
     return (
-        f"Expected a layer whose config holds the regularizer of {path_of(variable)}: without one "
-        f"the penalty would {undone} a saved or cloned model. Give the layer an argument such as "
-        f"`{variable.name}_regularizer` that `get_config` returns and `add_weight` receives, leave "
-        "the variable out with a dict of patterns, or use `keras_reg.optimizers.Proximal`"
+        f"the config of {type(layer).__name__} {layer.name!r} has one {name.lstrip('_')!r} for "
+        "all of its kernels, which have different penalties"
     )
 
 
-def _conflict(variable: Any, penalty: Penalty | None, other: Any, slot: Slot) -> str:
+def _lost(rules: Rules, reasons: dict[str, list[Any]], count: int) -> str:
+    """What a saved file will not have, and why."""
+    number = sum(map(len, reasons.values()))
+    fate = "come back in" if rules is None else "be missing from"
+    shown = [f"{reason} ({_some(found)})" for reason, found in list(reasons.items())[:3]]
+    if len(reasons) > 3:
+        shown.append(f"and {len(reasons) - 3} other reasons")
     return (
-        f"Expected one penalty for {path_of(variable)} and {path_of(other)}: the config of the "
-        f"layer {slot.layer.name} has one {slot.attribute.lstrip('_')!r} for both. Name both in "
-        f"one pattern, or neither. Received: {penalty} for the first"
+        f"The penalties of {number} of {count} weights will {fate} a saved, loaded or cloned "
+        f"model: {'; '.join(shown)}"
     )
+
+
+def _some(variables: list[Any]) -> str:
+    others = f" and {len(variables) - 1} others" if len(variables) > 1 else ""
+    return path_of(variables[0]) + others
+
+
+_AGAIN = (
+    ". They change at once in this model. On a loaded one call `regularize` again with the same "
+    "rules; or give the penalties to `keras_reg.optimizers.Proximal`, which is saved with a "
+    "compiled model. `strict=True` makes this an error"
+)
 
 
 def _forget_traces(model: keras.Model) -> None:

@@ -193,8 +193,8 @@ def test_lora_penalizes_the_factors():
     rows = kr.regularize(model, L1(0.1))
     names = [row.path.rsplit("/", 1)[-1] for row in rows]
     assert sorted(names) == ["kernel", "lora_kernel_a", "lora_kernel_b"]
-    with pytest.raises(ValueError, match=r"lora_kernel_a and .*lora_kernel_b"):
-        kr.regularize(model, {"hidden/lora_kernel_a": L2(0.1)})
+    with pytest.raises(ValueError, match=r"one 'kernel_regularizer'.*lora_kernel_a"):
+        kr.regularize(model, {"hidden/lora_kernel_a": L2(0.1)}, strict=True)
     later = dense_model()
     kr.regularize(later, L1(0.1))
     later.layers[0].enable_lora(2)
@@ -241,12 +241,24 @@ def test_half_precision(policy, tmp_path):
     assert configs(saved(model, tmp_path)) == configs(model)
 
 
-def test_attention_takes_one_penalty():
+def test_attention_takes_one_penalty_into_a_file():
     model = attention()
-    with pytest.raises(ValueError, match=r"query/kernel and .*has one 'kernel_regularizer'"):
-        kr.regularize(model, {"attention/query/kernel": L1(0.1)})
-    with pytest.raises(ValueError, match="Expected one penalty for"):
-        kr.regularize(model, {".*query/kernel": L1(0.1), ".*(key|value|output)/kernel": L1(0.2)})
+    with pytest.raises(ValueError, match=r"has one 'kernel_regularizer'.*query/kernel"):
+        kr.regularize(model, {"attention/query/kernel": L1(0.1)}, strict=True)
+    rules = {".*query/kernel": L1(0.1), ".*(key|value|output)/kernel": L1(0.2)}
+    with pytest.raises(ValueError, match="of 4 of 4 weights"):
+        kr.regularize(model, rules, strict=True)
     assert model.losses == []
     kr.regularize(model, {"attention/.*/kernel": L1(0.1)})
     assert len(model.losses) == 4
+
+
+def test_attention_takes_different_penalties_here_and_now(tmp_path):
+    model = attention()
+    with pytest.warns(UserWarning, match=r"1 of 1 weights .*attention.* has one 'kernel_regul"):
+        kr.regularize(model, {"attention/query/kernel": L1(0.1)})
+    kernel = keras.ops.convert_to_numpy(model.layers[-1].query_dense.kernel)
+    np.testing.assert_allclose(value(model), oracles.value(L1(0.1), kernel), rtol=1e-5)
+    assert saved(model, tmp_path).losses == []
+    assert len(kr.regularize(model, None)) == 1
+    assert model.losses == saved(model, tmp_path).losses == []

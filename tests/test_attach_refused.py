@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from attach_models import configs, dense_model, fit, of
+from attach_models import configs, dense_model, fit, of, saved, value
 from keras import layers
 
 import keras_reg as kr
@@ -54,14 +54,86 @@ class Subclassed(keras.Model):
         return self.dense(x)
 
 
-@pytest.mark.parametrize("kernel", ["kernel", "inside/kernel"])
-def test_what_no_config_can_carry_is_refused(kernel):
-    model = of((3,), Bare(name="bare"), layers.Dense(2, name="out"))
-    with pytest.raises(ValueError, match=rf"holds the regularizer of .*bare/{kernel}"):
-        kr.regularize(model, {f"bare/{kernel}": L1(0.1)})
+def subclassed():
+    model = Subclassed([object()])
+    model(np.zeros((1, 3), "float32"))
+    return model
+
+
+class Arguments(keras.Model):
+    """A Functional model whose config holds the arguments of its constructor."""
+
+    def __init__(self, units, **kwargs):
+        x = keras.Input((3,))
+        super().__init__(x, layers.Dense(units, name="hidden")(x), **kwargs)
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+# A model, a pattern, and why no config carries a penalty to what it names.
+LOST = {
+    "own": (lambda: of((3,), Bare(name="bare")), "bare/kernel", "Bare 'bare' has no `kernel_reg"),
+    "inside": (
+        lambda: of((3,), Bare(name="bare")),
+        "inside/kernel",
+        "config of Bare 'bare' holds the arguments of its constructor",
+    ),
+    "no config": (subclassed, "dense/kernel", "`get_config` raises NotImplementedError"),
+    "arguments": (
+        lambda: Arguments(2, name="mine"),
+        "hidden/kernel",
+        "config of Arguments 'mine' holds the arguments of its constructor",
+    ),
+    "nested": (
+        lambda: of((3,), Arguments(2, name="mine")),
+        "hidden/kernel",
+        "config of Arguments 'mine' holds the arguments of its constructor",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_no_config_can_carry_acts_and_warns_why(name):
+    make, pattern, reason = LOST[name]
+    model = make()
+    rules = {pattern: L1(0.1)}
+    with pytest.raises(ValueError, match=rf"1 of 1 weights .*{reason}"):
+        kr.regularize(model, rules, strict=True)
     assert model.losses == []
-    kr.regularize(model, {"out/kernel": L1(0.1)})
-    assert len(model.losses) == 1
+    with pytest.warns(UserWarning, match=rf"{reason}.*call `regularize` again") as caught:
+        [row] = kr.regularize(model, rules)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    [kernel] = [weight for weight in model.weights if weight.path == row.path]
+    size = np.sum(np.abs(keras.ops.convert_to_numpy(kernel)))
+    np.testing.assert_allclose(value(model), 0.1 * size, rtol=1e-5)
+    with pytest.warns(UserWarning, match="come back in"):
+        assert len(kr.regularize(model, None)) == 1
+    assert model.losses == []
+
+
+@pytest.mark.filterwarnings("default:The penalties of:UserWarning")
+def test_a_model_of_arguments_is_regularized_again_after_loading(tmp_path):
+    keras.saving.register_keras_serializable("test_attach")(Arguments)
+    model, rules = Arguments(2, name="mine"), L2(0.5)
+    kr.regularize(model, rules)
+    loaded = saved(model, tmp_path)
+    assert loaded.losses == []
+    kr.regularize(loaded, rules)
+    np.testing.assert_allclose(value(loaded), value(model), rtol=1e-6)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = model.layers[1].get_weights()[0]
+    model.train_on_batch(np.zeros((4, 3), "float32"), np.zeros((4, 2), "float32"))
+    np.testing.assert_allclose(model.layers[1].get_weights()[0], 0.9 * before, rtol=1e-5)
+
+
+def test_a_warning_made_an_error_changes_nothing():
+    model = subclassed()
+    with pytest.raises(UserWarning, match="1 of 1"):
+        kr.regularize(model, L1(0.1))
+    assert model.losses == []
 
 
 def test_a_config_that_carries_a_part_is_found_out():
@@ -69,14 +141,18 @@ def test_a_config_that_carries_a_part_is_found_out():
     kr.regularize(model, {"partial/kernel": L1(0.1)})
     assert len(keras.models.clone_model(model).losses) == len(model.losses) == 1
     with pytest.raises(ValueError, match=r"partial/inside/kernel"):
-        kr.regularize(model, {"inside/kernel": L1(0.1)})
+        kr.regularize(model, {"inside/kernel": L1(0.1)}, strict=True)
 
 
-def test_a_model_without_a_config_is_refused():
-    model = Subclassed([object()])
-    model(np.zeros((1, 3), "float32"))
-    with pytest.raises(ValueError, match=r"holds the regularizer of .*dense/kernel"):
-        kr.regularize(model, L1(0.1))
+@pytest.mark.parametrize("model", ["m", None, [1], L1(0.1)])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(TypeError, match=r"Expected `model` to be a keras.Model.*Received: model="):
+        kr.regularize(model, L2(0.1))
+
+
+def test_swapped_arguments_are_refused():
+    with pytest.raises(TypeError, match=r"in the other order. Received: model=L1\("):
+        kr.regularize(L1(0.1), dense_model())
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,24 @@
 from keras_reg.structure import families as families
 from keras_reg.structure.layout import Layout, layout_of
 from keras_reg.structure.registry import register
-from keras_reg.structure.slots import Slot, regularizer_slots
+from keras_reg.structure.regularizer_attributes import (
+    Kept,
+    RegularizerAttribute,
+    regularizer_attributes,
+    why_lost,
+)
 from keras_reg.structure.weights import check_pattern, is_kernel, match, path_of
 
 __all__ = [
+    "Kept",
     "Layout",
-    "Slot",
+    "RegularizerAttribute",
     "check_pattern",
     "is_kernel",
     "layout_of",
     "match",
     "path_of",
     "register",
-    "regularizer_slots",
+    "regularizer_attributes",
+    "why_lost",
 ]
