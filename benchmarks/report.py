@@ -15,7 +15,7 @@ import timing
 from sklearn.datasets import load_digits
 
 from keras_reg import callbacks, sparsity
-from keras_reg.report.meter import Meter
+from keras_reg.report.sparsity import Meter
 
 layers = keras.layers
 

@@ -228,7 +228,7 @@ def test_long_models_are_folded():
     assert len(lines) < 45
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
-    assert "21 less sparse layers" in text
+    assert "21 other layers" in text
     assert all(f"layer_{i}" in text for i in range(40, 50))
     assert "160/800" not in text
     assert "40/200" in text

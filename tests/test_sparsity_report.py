@@ -38,13 +38,13 @@ def fit(plan, *callbacks):
 
 
 def test_history_holds_the_figures_of_each_epoch():
-    history = fit([1, 0, 3, 4], SparsityReport(verbose=0)).history
+    history = fit([1, 0, 3, 4], SparsityReport(verbose=0, per_weight=True)).history
     assert history["sparsity"] == history[KEY] == [0.25, 0.0, 0.75, 1.0]
 
 
 def test_csv_logger_writes_them(tmp_path):
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    fit([1, 2], SparsityReport(verbose=0), log)
+    fit([1, 2], SparsityReport(verbose=0, per_weight=True), log)
     with open(tmp_path / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["sparsity"]) for row in rows] == [0.25, 0.5]
@@ -225,7 +225,7 @@ def test_a_backup_goes_on_where_it_was(tmp_path):
 def test_tensorboard_has_the_scalars_and_its_own_histograms(tmp_path):
     pytest.importorskip("tensorboard")
     board = keras.callbacks.TensorBoard(tmp_path, histogram_freq=1, write_graph=False)
-    fit([1, 3], SparsityReport(verbose=0), board)
+    fit([1, 3], SparsityReport(verbose=0, per_weight=True), board)
     scalars, histograms = events_of(tmp_path / "train")
     assert scalars["epoch_sparsity"] == [0.25, 0.75]
     assert scalars[f"epoch_{KEY}"] == [0.25, 0.75]

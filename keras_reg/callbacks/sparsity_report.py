@@ -1,6 +1,5 @@
 """SparsityReport: what became zero in the logs, in a file, and as a table when training ends."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,18 @@ from rich.console import Console
 from keras_reg import schedules
 from keras_reg.ops.backend import is_chief
 from keras_reg.report import SparsityTable
-from keras_reg.report.meter import Meter, check_tolerance
+from keras_reg.report.export import append_line, open_log
+from keras_reg.report.sparsity import Meter, check_tolerance
 
 
 class SparsityReport(keras.callbacks.Callback):
     """Puts what became zero into `logs` and prints a table when training ends.
 
     The keys are `sparsity`, the fraction of exact zeros, `group_sparsity`, that of inputs and
-    outputs that are all zero, `penalty`, the value of all penalties, and `sparsity/<path>` for each
-    kernel. History sees them, and so do EarlyStopping, ModelCheckpoint (`monitor="sparsity",
-    mode="max"`), CSVLogger and TensorBoard, if they come after this callback in the list.
+    outputs that are all zero, `penalty`, the value of all penalties, and, if asked for,
+    `sparsity/<path>` for each kernel. History sees them, and so do EarlyStopping, ModelCheckpoint
+    (`monitor="sparsity", mode="max"`), CSVLogger and TensorBoard, if they come after this callback
+    in the list.
 
     The first epoch, the last and every `every`-th are measured; those in between repeat the last
     figures, since CSVLogger fixes its columns in the first epoch.
@@ -40,9 +41,12 @@ class SparsityReport(keras.callbacks.Callback):
         frequency: `"epoch"` or `"batch"`. With `"batch"`, the logs of the measured batches have the
             keys, and those of the epoch have the last figures. On JAX each measure brings the
             training state back to the model, which costs some time.
+        per_weight: bool. Whether the logs have `sparsity/<path>` of each kernel too. The lines of
+            `path` have all figures in any case.
     Raises:
-        ValueError: if an argument is out of range; when training starts, if the model has no
-            kernel.
+        TypeError: if `path` is neither a text nor a path.
+        ValueError: if an argument is out of range; when training starts, if `path` cannot be
+            written to or holds something else; after the first epoch, if the model has no kernel.
 
     Attributes:
         table: the last `SparsityTable`, or None.
@@ -63,6 +67,7 @@ class SparsityReport(keras.callbacks.Callback):
         verbose: int = 1,
         path: str | Path | None = None,
         frequency: str = "epoch",
+        per_weight: bool = False,
     ):
         super().__init__()
         self.every = schedules.check_count(every, "every", at_least=1)
@@ -71,14 +76,19 @@ class SparsityReport(keras.callbacks.Callback):
             raise ValueError(
                 f'Expected `frequency` to be "epoch" or "batch". Received: frequency={frequency!r}'
             )
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"Expected `path` to be a path or None. Received: path={path!r}")
         self.verbose, self.path, self.frequency = verbose, path, frequency
+        self.per_weight = per_weight
         self.table: SparsityTable | None = None
         self._meter: Meter | None = None
         self._epoch, self._batches = 0, 0
         self._epochs_measured: list[int] = []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Forgets the last training."""
+        """Forgets the last training, and looks whether its file can be written."""
+        if self.path is not None and is_chief():
+            open_log(self.path)
         self.table, self._meter = None, None
         self._epoch, self._batches, self._epochs_measured = 0, 0, []
 
@@ -146,18 +156,11 @@ class SparsityReport(keras.callbacks.Callback):
 
     def _add(self, logs: dict | None) -> None:
         if logs is not None and self.table is not None:
-            logs.update(self.table.logs())
+            logs.update(self.table.logs(self.per_weight))
 
     def _write(self, line: dict[str, Any]) -> None:
         table = self.table.to_dict() if self.table else {}
-        path = Path(self.path or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Opened and closed each time: what is written survives the process.
-        with path.open("ab+") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-            # A killed run may have left a line unfinished.
-            start = "" if file.read(1) in (b"", b"\n") else "\n"
-            file.write(f"{start}{json.dumps({**line, 'table': table})}\n".encode())
+        append_line(self.path or "", {**line, "table": table})
 
 
 def _numbers(logs: dict | None) -> dict[str, Any]:

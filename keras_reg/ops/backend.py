@@ -52,6 +52,18 @@ def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callab
     return tf.function(function, jit_compile=True, autograph=False)
 
 
+def compiles_each_operation() -> bool:
+    """Whether the backend compiles every operation that runs outside of a compiled function.
+
+    JAX does, once for each shape, so that a function compiled as a whole is ready sooner.
+
+    Example:
+        >>> compiles_each_operation() == (keras.backend.backend() == "jax")
+        True
+    """
+    return keras.backend.backend() == "jax"
+
+
 def recomputed(
     function: Callable, gradient: Callable | None = None, static_argnums: tuple[int, ...] = ()
 ) -> Callable:

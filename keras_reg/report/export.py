@@ -1,16 +1,18 @@
-"""Tables as dicts, JSON and CSV, and back."""
+"""Tables as dicts, JSON, CSV and the lines of `SparsityReport(path=...)`, and back."""
 
 import csv
 import dataclasses
 import io
 import json
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
 from keras_reg.report.rows import LayerSparsity, WeightSparsity
 
-# In CSV a field that is a tuple or a dict is written as JSON.
-_COLUMNS = [field.name for field in dataclasses.fields(WeightSparsity)]
+# How each line of a log starts.
+LINE_START = '{"epoch": '
 
 
 def to_dict(table: Any) -> dict[str, Any]:
@@ -21,13 +23,23 @@ def to_dict(table: Any) -> dict[str, Any]:
     return values
 
 
-def from_dict(values: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of the table that `to_dict` wrote."""
-    rows = tuple(WeightSparsity(**{**row, "shape": tuple(row["shape"])}) for row in values["rows"])
-    layers = tuple(
-        LayerSparsity(**{**layer, "weights": tuple(layer["weights"])}) for layer in values["layers"]
-    )
-    return {**values, "rows": rows, "layers": layers}
+def from_dict(kind: type, values: Any, place: str = "the dict") -> dict[str, Any]:
+    """The arguments of the table, of class `kind`, that `to_dict` wrote.
+
+    Args:
+        kind: the class of tables.
+        values: what `to_dict` returned.
+        place: str. Where it comes from, for messages.
+    Raises: ValueError if it is something else.
+    """
+    _check_fields(kind, values, place)
+    made: dict[str, Any] = dict(values)
+    for name, row_kind in (("rows", WeightSparsity), ("layers", LayerSparsity)):
+        rows = values.get(name, [])
+        made[name] = tuple(
+            _row(row_kind, row, f"{place}, {name}[{at}]") for at, row in enumerate(rows)
+        )
+    return made
 
 
 def to_json(table: Any, path: str | Path | None = None) -> str:
@@ -35,15 +47,25 @@ def to_json(table: Any, path: str | Path | None = None) -> str:
     return _written(json.dumps(to_dict(table), indent=1), path)
 
 
-def from_json(text: str | Path) -> dict[str, Any]:
+def from_json(kind: type, text: str | Path) -> dict[str, Any]:
     """The arguments of the table in a JSON text or file."""
-    return from_dict(json.loads(_read(text)))
+    content, place = _read(text)
+    try:
+        values = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            "Expected the JSON that `SparsityTable.to_json` wrote, or the pathlib.Path of its "
+            f"file. Received: {place}, which is none from line {error.lineno} on ({error.msg}): "
+            f"{_shortened(error.doc.splitlines()[error.lineno - 1 :])}"
+        ) from None
+    return from_dict(kind, values, place)
 
 
 def to_csv(table: Any, path: str | Path | None = None) -> str:
     """The rows of a table as CSV, also written to a file if one is named."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
+    names = [field.name for field in dataclasses.fields(WeightSparsity)]
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
         # An empty field is None; JSON writes floats so that they come back the same.
@@ -59,12 +81,139 @@ def to_csv(table: Any, path: str | Path | None = None) -> str:
 
 def from_csv(text: str | Path) -> tuple[WeightSparsity, ...]:
     """The rows in a CSV text or file."""
+    content, place = _read(text)
+    reader = csv.DictReader(io.StringIO(content))
+    _check_names(WeightSparsity, dict.fromkeys(reader.fieldnames or ()), f"{place}, line 1")
     rows = []
-    for line in csv.DictReader(io.StringIO(_read(text))):
-        path = line.pop("path")
-        values = {name: json.loads(field) for name, field in line.items() if field}
-        rows.append(WeightSparsity(**{**values, "path": path, "shape": tuple(values["shape"])}))
+    for line in reader:
+        where = f"{place}, line {reader.line_num}"
+        # A missing field at the end of a line is None, and one too many has no name.
+        if None in line or None in line.values():
+            raise ValueError(
+                f"Expected a field for each of {len(reader.fieldnames or ())} names. "
+                f"Received: {where}: {_shortened(content.splitlines()[reader.line_num - 1 :])}"
+            )
+        try:
+            values = {n: f if n == "path" else json.loads(f) for n, f in line.items() if f}
+        except json.JSONDecodeError:
+            raise ValueError(
+                f"Expected fields that `SparsityTable.to_csv` wrote. Received: {where}: {line}"
+            ) from None
+        rows.append(_row(WeightSparsity, values, where))
     return tuple(rows)
+
+
+def open_log(path: str | Path) -> None:
+    """Makes a log ready: its folder, and an end without the line that a killed run left unfinished.
+
+    Raises: ValueError if it cannot be written, or holds something else, which is left as it is.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            file.seek(0)
+            content = file.read()
+            start = content[: len(LINE_START)].decode(errors="replace")
+            if LINE_START.startswith(start):
+                file.truncate(content.rfind(b"\n") + 1)
+    except OSError as error:
+        raise ValueError(
+            f"Expected a `path` that can be written to. Received: path={str(path)!r} ({error})"
+        ) from None
+    if not LINE_START.startswith(start):
+        raise ValueError(
+            "Expected `path` to be a new file or one of a `SparsityReport`. Received: "
+            f"path={str(path)!r}, which starts with {start!r}"
+        )
+
+
+def append_line(path: str | Path, entry: dict[str, Any]) -> None:
+    """Adds a line to a log. The file is closed after it, so that it survives the process."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(entry)}\n")
+
+
+def read_entries(path: str | Path) -> dict[tuple, dict[str, Any]]:
+    """The lines of a log by epoch and batch; of several, the last.
+
+    Raises: ValueError if a line is something else. The last, which has no newline, may be cut off.
+    """
+    entries = {}
+    lines = Path(path).read_bytes().decode(errors="replace").split("\n")
+    for number, line in enumerate(lines, 1):
+        where = f"{path}, line {number}"
+        try:
+            entry = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError:
+            if number == len(lines) and LINE_START.startswith(line[: len(LINE_START)]):
+                continue
+            raise ValueError(_foreign(where, line)) from None
+        if entry is None:
+            continue
+        if not isinstance(entry, dict) or not {"epoch", "batch", "logs", "table"} <= set(entry):
+            raise ValueError(_foreign(where, line))
+        entries[entry["epoch"], entry["batch"]] = {**entry, "place": where}
+    return entries
+
+
+def _foreign(where: str, line: str) -> str:
+    return (
+        "Expected a line of JSON with epoch, batch, logs and table, as `SparsityReport(path=...)` "
+        f"writes it. Received: {where}: {_shortened([line])}"
+    )
+
+
+def _row(kind: type, values: Any, place: str) -> Any:
+    _check_fields(kind, values, place)
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def _check_fields(kind: type, values: Any, place: str) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"Expected a dict of {kind.__name__}. Received: {place}: {values!r}")
+    _check_names(kind, values, place)
+    wanted = {field.name: field.type for field in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if not _fits(value, wanted[name]):
+            raise ValueError(
+                f"Expected {name!r} of {kind.__name__} to be {_name(wanted[name])}. "
+                f"Received: {place}: {_shortened([repr(value)])}"
+            )
+
+
+def _check_names(kind: type, values: dict, place: str) -> None:
+    fields = dataclasses.fields(kind)
+    missing = [
+        field.name
+        for field in fields
+        if field.default is field.default_factory is dataclasses.MISSING
+        and field.name not in values
+    ]
+    unknown = [name for name in values if name not in {field.name for field in fields}]
+    if missing or unknown:
+        raise ValueError(
+            f"Expected the fields of {kind.__name__}. Received: {place}, where {missing} are "
+            f"missing and {_shortened([repr(unknown)])} are not known"
+        )
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value read from JSON is one of an annotated type; of collections the outer one."""
+    origin = typing.get_origin(kind) or kind
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(kind))
+    accepted = {float: (int, float), tuple: (list, tuple)}.get(origin, origin)
+    return isinstance(value, accepted) and not (isinstance(value, bool) and origin in (int, float))
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind)) if typing.get_origin(kind) is None else str(kind)
+
+
+def _shortened(lines: list[str]) -> str:
+    text = lines[0] if lines else ""
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _plain(row: Any) -> dict[str, Any]:
@@ -78,5 +227,10 @@ def _written(text: str, path: str | Path | None) -> str:
     return text
 
 
-def _read(text: str | Path) -> str:
-    return text.read_text(encoding="utf-8") if isinstance(text, Path) else text
+def _read(text: str | Path) -> tuple[str, str]:
+    """A text or the text of a file, and what to call it."""
+    if isinstance(text, Path):
+        return text.read_bytes().decode(errors="replace"), str(text)
+    if not isinstance(text, str):
+        raise TypeError(f"Expected a text, or the pathlib.Path of a file. Received: {text!r}")
+    return text, "the text"

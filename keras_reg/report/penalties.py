@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.backend import compiled, compiles_each_operation, read
 from keras_reg.ops.norms import group_norms
 from keras_reg.optimizers.proximal import Proximal
 from keras_reg.regularizers import L1
@@ -55,12 +55,24 @@ def terms_of(model: Any) -> list[Term]:
     return [term for term in terms if not isinstance(term.penalty, Projection)]
 
 
-def values(terms: list[Term]) -> Any:
-    """The values of penalties, a float32 vector on the device."""
-    evaluate = _compiled(tuple(term.penalty for term in terms))
+def penalty_values(terms: list[Term], is_compiled: bool = False) -> dict[int, float]:
+    """The value of the penalties on each variable, by its `id`.
+
+    Args:
+        terms: the penalties.
+        is_compiled: bool. Whether to compile, which is worth it for what is read again and again.
+    """
+    if not terms:
+        return {}
+    make = _compiled if is_compiled or compiles_each_operation() else _uncompiled
+    evaluate = make(tuple(term.penalty for term in terms))
     clocks = [0 if term.clock is None else read(term.clock) for term in terms]
     scales = [1.0 if term.scale is None else read(term.scale) for term in terms]
-    return evaluate([read(term.variable) for term in terms], clocks, scales)
+    values = evaluate([read(term.variable) for term in terms], clocks, scales)
+    found: dict[int, float] = {}
+    for term, value in zip(terms, ops.convert_to_numpy(values).tolist(), strict=True):
+        found[id(term.variable)] = found.get(id(term.variable), 0.0) + value
+    return found
 
 
 def lacks_zeros(penalty: Any) -> bool:
@@ -81,7 +93,7 @@ def distance(term: Term, gradient: Any) -> tuple[float, int | None] | None:
     """
     if not isinstance(term.penalty, Penalty):
         return None
-    penalty, weights = _steady(term), ops.stop_gradient(read(term.variable))
+    penalty, weights = _at_its_strength_now(term), ops.stop_gradient(read(term.variable))
     try:
         distances = penalty.stationarity(weights, gradient)
     except NotImplementedError:
@@ -94,7 +106,7 @@ def distance(term: Term, gradient: Any) -> tuple[float, int | None] | None:
     return float(ops.max(distances)), accidental
 
 
-def _steady(term: Term) -> Penalty:
+def _at_its_strength_now(term: Term) -> Penalty:
     """The penalty with the strength that its schedule, and the scale, give it now."""
     schedule = keras.optimizers.schedules.LearningRateSchedule
     penalty, scale = term.penalty, 1.0 if term.scale is None else float(read(term.scale))
@@ -117,9 +129,11 @@ def _values(penalties: tuple, weights: list[Any], clocks: list[Any], scales: lis
     return ops.stack([_value(*one) for one in each]) * ops.cast(ops.stack(scales), "float32")
 
 
+def _uncompiled(penalties: tuple) -> Callable:
+    return functools.partial(_values, penalties)
+
+
 @functools.lru_cache(maxsize=64)
 def _compiled(penalties: tuple) -> Callable:
-    function = functools.partial(_values, penalties)
-    return (
-        compiled(function) if all(getattr(p, "compilable", True) for p in penalties) else function
-    )
+    can_compile = all(getattr(penalty, "compilable", True) for penalty in penalties)
+    return compiled(_uncompiled(penalties)) if can_compile else _uncompiled(penalties)

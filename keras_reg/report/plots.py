@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from keras_reg.ops.backend import read
 from keras_reg.picture import empty_figure
-from keras_reg.report.plan import plan_of
+from keras_reg.report.analysis import analyze
+from keras_reg.report.counting import values as values_of
 
 # Lines beyond this many are grey and unnamed.
 _NAMED = 8
@@ -84,8 +83,8 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
             'Expected `group_axis` to be "inputs" or "outputs". '
             f"Received: group_axis={group_axis!r}"
         )
-    plan = plan_of(model)
-    norms = [_norms(variable, layout, group_axis) for variable, layout in _weights(plan)]
+    kernels = analyze(model).kernels
+    norms = [_norms(kernel, group_axis) for kernel in kernels]
     width = 400
     image = np.array([row[np.arange(width) * len(row) // width] for row in norms])
     largest = image.max(axis=1, keepdims=True)
@@ -101,7 +100,7 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
     step = -(-len(norms) // 60)
     names = [
         f"{name}  {np.sum(row == 0)}/{len(row)} zero"
-        for name, row in zip(shorter(plan.names), norms, strict=True)
+        for name, row in zip(shorter([kernel.path for kernel in kernels]), norms, strict=True)
     ]
     axes.set_yticks(range(0, len(norms), step), names[::step], fontsize=8)
     axes.spines[:].set_visible(False)
@@ -127,7 +126,7 @@ def weights(model: Any, bins: int = 80) -> Any:
     Raises:
         ValueError: if the model is not built.
     """
-    values = [np.abs(_numpy(variable)).ravel() for _, variable in plan_of(model).kernels]
+    values = [np.abs(values_of(kernel.variable)).ravel() for kernel in analyze(model).kernels]
     sizes = np.concatenate(values)
     sizes = sizes[np.isfinite(sizes)]
     zeros, others = int(np.sum(sizes == 0)), sizes[sizes > 0]
@@ -224,21 +223,12 @@ def _palette(name: str, masked: str) -> Any:
     return matplotlib.colormaps[name].with_extremes(bad=masked)
 
 
-def _weights(plan: Any) -> list[tuple[Any, Any]]:
-    return list(zip([variable for _, variable in plan.kernels], plan.layouts(), strict=True))
-
-
-def _numpy(variable: Any) -> np.ndarray:
-    # By float32 in any case: NumPy has no bfloat16.
-    tensor = ops.cast(ops.stop_gradient(read(variable)), "float32")
-    return np.asarray(ops.convert_to_numpy(tensor))
-
-
-def _norms(variable: Any, layout: Any, side: str) -> np.ndarray:
-    """The norms of a weight's groups, largest first."""
+def _norms(kernel: Any, side: str) -> np.ndarray:
+    """The norms of a kernel's groups, largest first."""
+    layout = kernel.layout
     axes = (*layout.shared, *(layout.inputs if side == "inputs" else layout.outputs))
     others = tuple(axis for axis in range(len(layout.shape)) if axis not in axes)
-    norms = np.sqrt(np.sum(np.square(_numpy(variable)), axis=others)).ravel()
+    norms = np.sqrt(np.sum(np.square(values_of(kernel.variable)), axis=others)).ravel()
     return np.sort(norms)[::-1]
 
 

@@ -1,10 +1,59 @@
-"""What is known of one weight and of one layer."""
+"""What is known of one weight and of one layer: every figure of a weight is one `column` here."""
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_reg.structure.graph import product
 
 # The N:M patterns that are counted: at most n of every m consecutive inputs are not zero.
 PATTERNS = ((1, 4), (2, 4), (4, 8))
+
+
+class Column(NamedTuple):
+    """A figure of a weight.
+
+    Args:
+        of: makes it from a `Kernel` and its `Counts`.
+        heading: str or None. Its column in tables; None: it is in none.
+        show: makes its text from the rows that a line stands for, one or more.
+        reduction: where it needs a reading of the weights of its own: the name of a reduction,
+            "max", "min" or "sum", and a function of `numpy` or `keras.ops` and the weights, element
+            by element. The result is in `Counts.figures`, under the figure's name.
+    """
+
+    of: Callable[[Any, Any], Any]
+    heading: str | None = None
+    show: Callable[[Any], str] | None = None
+    reduction: tuple[str, Callable[[Any, Any], Any]] | None = None
+
+
+def column(of: Callable, default: Any = dataclasses.MISSING, **display: Any) -> Any:
+    """A field of `WeightSparsity` with what makes it and shows it."""
+    return dataclasses.field(default=default, metadata={"column": Column(of, **display)})
+
+
+def _left(kernel: Any, counts: Any) -> int:
+    layout, shared = kernel.layout, kernel.layout.length(kernel.layout.shared)
+    inputs, outputs = (
+        side.reshape(shared, -1).sum(axis=1) for side in (counts.inputs, counts.outputs)
+    )
+    return layout.length(layout.rest) * int(np.sum(inputs * outputs))
+
+
+def _compliance(kernel: Any, counts: Any) -> dict[str, float]:
+    blocks = {pattern: kernel.size // int(pattern.split(":")[1]) for pattern in counts.full}
+    return {p: fraction(blocks[p] - more, blocks[p]) for p, more in counts.full.items()}
+
+
+def _of_all(zero: str, whole: str) -> Callable[[Any], str]:
+    def show(rows: Any) -> str:
+        return "{:,}/{:,}".format(*(sum(getattr(row, n) for row in rows) for n in (zero, whole)))
+
+    return show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,24 +85,49 @@ class WeightSparsity:
         stationarity: float or None. Largest distance of a group from its optimality condition.
         accidental: int or None. Groups of the penalty that are zero though the gradient would move
             them: zeros by accident. A zero that the penalty holds has the distance 0.
+        invalid: int. Weights that are NaN or infinite.
+        largest: float or None. Size of the largest weight that is finite.
     """
 
     path: str
     shape: tuple[int, ...]
-    zeros: int
-    zero_inputs: int
-    zero_outputs: int
-    inputs: int = 0
-    outputs: int = 0
-    near_zeros: int = 0
-    left: int | None = None
-    macs: int | None = None
-    macs_left: int | None = None
-    compliance: dict[str, float] = dataclasses.field(default_factory=dict)
+    zeros: int = column(lambda kernel, counts: kernel.size - counts.alive)
+    zero_inputs: int = column(
+        lambda kernel, counts: int(np.sum(~counts.inputs)),
+        heading="zero\ninputs",
+        show=_of_all("zero_inputs", "inputs"),
+    )
+    zero_outputs: int = column(
+        lambda kernel, counts: int(np.sum(~counts.outputs)),
+        heading="zero\noutputs",
+        show=_of_all("zero_outputs", "outputs"),
+    )
+    inputs: int = column(lambda kernel, counts: len(counts.inputs), 0)
+    outputs: int = column(lambda kernel, counts: len(counts.outputs), 0)
+    near_zeros: int = column(lambda kernel, counts: counts.near, 0)
+    left: int | None = column(_left, None)
+    macs: int | None = column(lambda kernel, counts: product((kernel.size, kernel.uses)), None)
+    macs_left: int | None = column(
+        lambda kernel, counts: product((_left(kernel, counts), kernel.uses)), None
+    )
+    compliance: dict[str, float] = dataclasses.field(
+        default_factory=dict, metadata={"column": Column(_compliance)}
+    )
     penalty: float | None = None
-    churn: float | None = None
+    churn: float | None = column(
+        lambda kernel, counts: None if counts.changed is None else counts.changed / kernel.size,
+        None,
+    )
     stationarity: float | None = None
     accidental: int | None = None
+    invalid: int = column(lambda kernel, counts: counts.invalid, 0)
+    largest: float | None = column(
+        lambda kernel, counts: counts.figures["largest"],
+        None,
+        heading="largest",
+        show=lambda rows: f"{max(row.largest or 0.0 for row in rows):.3g}",
+        reduction=("max", lambda numpy, w: numpy.abs(w)),
+    )
 
     def __post_init__(self):
         if not self.inputs and not self.outputs:
@@ -125,11 +199,16 @@ def fraction(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def total(numbers: list) -> int | None:
-    """The sum, None if a number is not known.
+def _columns() -> dict[str, Column]:
+    fields = dataclasses.fields(WeightSparsity)
+    return {one.name: one.metadata["column"] for one in fields if "column" in one.metadata}
 
-    Example:
-        >>> total([1, 2]), total([1, None])
-        (3, None)
-    """
-    return None if None in numbers else sum(numbers)
+
+COLUMNS = _columns()
+REDUCTIONS = {name: one.reduction for name, one in COLUMNS.items() if one.reduction is not None}
+
+
+def row_of(kernel: Any, counts: Any) -> WeightSparsity:
+    """The row of a `Kernel` from its `Counts`."""
+    figures = {name: one.of(kernel, counts) for name, one in COLUMNS.items()}
+    return WeightSparsity(kernel.path, kernel.layout.shape, **figures)

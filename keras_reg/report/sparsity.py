@@ -1,21 +1,37 @@
-"""sparsity(model): what is exactly zero, as a table."""
+"""sparsity(model): what is exactly zero, as a table; and Meter, which measures again and again."""
 
+import dataclasses
+import re
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_reg.report.meter import Meter
+from keras_reg import structure
+from keras_reg.report import penalties
+from keras_reg.report.analysis import analyze
+from keras_reg.report.compiled import Reader
+from keras_reg.report.counting import Reading, read_once
 from keras_reg.report.rows import LayerSparsity, WeightSparsity
-from keras_reg.report.table import SparsityTable
+from keras_reg.report.table import SparsityTable, table_of
 
 __all__ = ["LayerSparsity", "SparsityTable", "WeightSparsity", "sparsity"]
+
+# What counts as near zero for the hint: where L1 in the loss leaves weights it cannot make zero.
+_HINT_TOLERANCE, _HINT_SHARE = 1e-2, 0.25
+_HINT = (
+    "L1 in the loss leaves {share:.0%} of its weights near zero and makes none exactly zero. "
+    "keras_reg.optimizers.Proximal(optimizer, L1(strength)) makes exact zeros."
+)
 
 
 def sparsity(model: keras.Model, tolerance: float = 0.0, gradients: Any = None) -> SparsityTable:
     """Counts what is zero in every kernel and embedding matrix of a model, frozen ones too.
 
     Biases, normalization and counters have no row: their zeros are starting values, not sparsity.
-    The counting runs on the device, compiled; a few numbers for each weight come back.
+    NumPy counts, on the host: nothing is compiled for one table. `SparsityReport`, which measures
+    again and again, counts on the device, compiled.
 
     The multiply-adds come from the graph of a Sequential or Functional model. Where code calls a
     layer, in a subclassed model or a custom layer, they are not known and are None. They are those
@@ -36,6 +52,7 @@ def sparsity(model: keras.Model, tolerance: float = 0.0, gradients: Any = None) 
         A `SparsityTable`.
 
     Raises:
+        TypeError: if `model` is none.
         ValueError: if the model is not built or has no kernel, if the tolerance is out of range, or
             if gradients do not fit.
 
@@ -49,3 +66,124 @@ def sparsity(model: keras.Model, tolerance: float = 0.0, gradients: Any = None) 
         (6, 4)
     """
     return Meter(model, tolerance).measure(gradients)
+
+
+class Meter:
+    """Measures a model. What can be known beforehand is worked out once.
+
+    Args:
+        model: a built `keras.Model` or `keras.layers.Layer`. If its layers change, by quantization
+            or LoRA, make another meter.
+        tolerance: float in [0, 1].
+        over_time: bool. Whether it measures again and again: then the counting is compiled, and
+            each measure compared with the one before.
+    Raises: TypeError or ValueError as `sparsity` says.
+    """
+
+    def __init__(self, model: Any, tolerance: float = 0.0, over_time: bool = False):
+        self.tolerance = check_tolerance(tolerance)
+        self.analysis = analyze(model)
+        self._model = model
+        self._terms = penalties.terms_of(model)
+        self._is_hinted = self._hinted()
+        self._tolerances = [tolerance or one * _HINT_TOLERANCE for one in self._is_hinted]
+        self._reader = Reader(self.analysis, self._tolerances) if over_time else None
+        self._first_zero: list[dict[str, np.ndarray]] = []
+        self._has_warned = False
+
+    def measure(self, gradients: Any = None) -> SparsityTable:
+        """Reads the weights as they are now."""
+        reader = self._reader
+        reading = reader.read() if reader else read_once(self.analysis, self._tolerances)
+        values = penalties.penalty_values(self._terms, is_compiled=reader is not None)
+        hint = self._hint(reading)
+        self._remember(reading)
+        if not self.tolerance:
+            kernels = [counts._replace(near=0) for counts in reading.kernels]
+            reading = reading._replace(kernels=kernels)
+        table = table_of(self.analysis, reading, self.tolerance, values, hint)
+        self._warn(table)
+        return table if gradients is None else self._with_stationarity(table, gradients)
+
+    def first_zero(self) -> dict[str, dict[str, np.ndarray]]:
+        """For each row the measure, from 0, in which each group was first all zero; -1: in none."""
+        paths = [kernel.path for kernel in self.analysis.kernels]
+        return dict(zip(paths, self._first_zero, strict=False))
+
+    def _remember(self, reading: Reading) -> None:
+        """Notes the groups that are zero now and were not before."""
+        if not self._first_zero:
+            both = [(counts.inputs, counts.outputs) for counts in reading.kernels]
+            never = [[np.full(len(side), -1) for side in sides] for sides in both]
+            self._first_zero = [
+                dict(zip(("inputs", "outputs"), sides, strict=True)) for sides in never
+            ]
+            self._measures = 0
+        for first, counts in zip(self._first_zero, reading.kernels, strict=True):
+            for side, known in first.items():
+                known[(known < 0) & ~getattr(counts, side)] = self._measures
+        self._measures += 1
+
+    def _hinted(self) -> list[bool]:
+        """Of each kernel whether an L1 in the loss acts on it."""
+        in_loss = [term for term in self._terms if term.clock is None]
+        hinted = {id(one.variable) for one in in_loss if penalties.lacks_zeros(one.penalty)}
+        return [id(kernel.variable) in hinted for kernel in self.analysis.kernels]
+
+    def _hint(self, reading: Reading) -> str | None:
+        pairs = zip(self._is_hinted, self.analysis.kernels, reading.kernels, strict=True)
+        chosen = [(kernel.size, counts) for is_hinted, kernel, counts in pairs if is_hinted]
+        size, near = sum(size for size, _ in chosen), sum(counts.near for _, counts in chosen)
+        zeros = size - sum(counts.alive for _, counts in chosen)
+        is_due = bool(chosen) and zeros == 0 and near >= _HINT_SHARE * size
+        return _HINT.format(share=near / size) if is_due else None
+
+    def _warn(self, table: SparsityTable) -> None:
+        bad = [row.path for row in table if row.invalid]
+        if bad and not self._has_warned:
+            self._has_warned = True
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            warnings.warn(
+                f"{table.invalid:,} weights are NaN or infinite, in {bad[0]}{more}", stacklevel=4
+            )
+
+    def _with_stationarity(self, table: SparsityTable, gradients: Any) -> SparsityTable:
+        given = _by_variable(self._model, gradients)
+        found = {}
+        for term in self._terms:
+            if id(term.variable) in given:
+                result = penalties.distance(term, given[id(term.variable)])
+                found[id(term.variable)] = result or (None, None)
+        rows = tuple(
+            dataclasses.replace(row, stationarity=distance, accidental=accidental)
+            for row, kernel in zip(table, self.analysis.kernels, strict=True)
+            for distance, accidental in [found.get(id(kernel.variable), (None, None))]
+        )
+        return dataclasses.replace(table, rows=rows)
+
+
+def check_tolerance(tolerance: float) -> float:
+    """Returns a valid tolerance. Raises: ValueError if it is not in [0, 1].
+
+    Example:
+        >>> check_tolerance(0.5)
+        0.5
+    """
+    is_number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
+    if not is_number or not 0.0 <= tolerance <= 1.0:
+        raise ValueError(f"Expected a `tolerance` in [0, 1]. Received: tolerance={tolerance!r}")
+    return tolerance
+
+
+def _by_variable(model: Any, gradients: Any) -> dict[int, Any]:
+    variables = list(model.trainable_weights)
+    if isinstance(gradients, dict):
+        found = structure.match([re.escape(path) for path in gradients], variables)
+        pairs = [(found[re.escape(path)], gradient) for path, gradient in gradients.items()]
+        return {id(variable): value for named, value in pairs for variable in named}
+    if len(gradients) != len(variables):
+        raise ValueError(
+            f"Expected a gradient for each of {len(variables)} trainable weights. "
+            f"Received: {len(gradients)}"
+        )
+    return {id(v): g for v, g in zip(variables, gradients, strict=True) if g is not None}

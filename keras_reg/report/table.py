@@ -7,8 +7,11 @@ from typing import Any
 
 from rich.console import Console, Group
 
-from keras_reg.report import draw, export, html
-from keras_reg.report.rows import LayerSparsity, WeightSparsity, fraction, total
+from keras_reg.report import export, rendering
+from keras_reg.report.analysis import Analysis, Layer, total
+from keras_reg.report.counting import Reading, alive_units
+from keras_reg.report.rows import LayerSparsity, WeightSparsity, fraction, row_of
+from keras_reg.structure.graph import product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,11 @@ class SparsityTable:
     def near_zeros(self) -> int:
         """Weights in all rows that are near zero, without exact zeros."""
         return sum(row.near_zeros for row in self.rows)
+
+    @property
+    def invalid(self) -> int:
+        """Weights in all rows that are NaN or infinite."""
+        return sum(row.invalid for row in self.rows)
 
     @property
     def sparsity(self) -> float:
@@ -96,11 +104,14 @@ class SparsityTable:
             return None
         return fraction(round(sum((row.churn or 0.0) * row.size for row in self.rows)), self.size)
 
-    def logs(self) -> dict[str, float]:
+    def logs(self, per_weight: bool = False) -> dict[str, float]:
         """The figures that `SparsityReport` puts into the logs.
 
+        Args:
+            per_weight: bool. Whether `sparsity/<path>` of each row is among them.
+
         Example:
-            >>> SparsityTable((WeightSparsity("kernel", (4, 2), 6, 3, 0),)).logs()
+            >>> SparsityTable((WeightSparsity("kernel", (4, 2), 6, 3, 0),)).logs(per_weight=True)
             {'sparsity': 0.75, 'group_sparsity': 0.5, 'penalty': 0.0, 'sparsity/kernel': 0.75}
         """
         figures = {
@@ -108,7 +119,8 @@ class SparsityTable:
             "group_sparsity": self.group_sparsity,
             "penalty": self.penalty or 0.0,
         }
-        return {**figures, **{f"sparsity/{row.path}": row.sparsity for row in self.rows}}
+        rows = self.rows if per_weight else ()
+        return {**figures, **{f"sparsity/{row.path}": row.sparsity for row in rows}}
 
     def with_churn(self, churn: dict[str, float | None]) -> "SparsityTable":
         """The table with the churn of each row taken from `churn`, by path."""
@@ -122,7 +134,7 @@ class SparsityTable:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SparsityTable":
         """The table that `to_dict` wrote."""
-        return cls(**export.from_dict(values))
+        return cls(**export.from_dict(cls, values))
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The table as JSON, which is also written to `path` if one is given."""
@@ -131,7 +143,7 @@ class SparsityTable:
     @classmethod
     def from_json(cls, text: str | Path) -> "SparsityTable":
         """The table that `to_json` wrote: its text, or the `Path` of its file."""
-        return cls(**export.from_json(text))
+        return cls(**export.from_json(cls, text))
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """The rows as CSV, one line for each weight, also written to `path` if one is given."""
@@ -152,13 +164,108 @@ class SparsityTable:
         raise KeyError(f"{path!r}; the rows are {[row.path for row in self.rows]}")
 
     def __rich__(self) -> Group:
-        return draw.table(self)
+        return rendering.text(self)
 
     def _repr_html_(self) -> str:
-        return html.table(self)
+        return rendering.html(self)
 
     def __str__(self) -> str:
         console = Console(width=80, color_system=None, force_jupyter=False)
         with console.capture() as capture:
             console.print(self)
         return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+
+
+def table_of(
+    analysis: Analysis, reading: Reading, tolerance: float, penalties: dict[int, float], hint: Any
+) -> SparsityTable:
+    """The table of what was read in a model.
+
+    Args:
+        analysis: what is in the model.
+        reading: what was counted.
+        tolerance: float.
+        penalties: the value of the penalties on each variable, by its `id`.
+        hint: str or None.
+    """
+    rows = tuple(
+        dataclasses.replace(row_of(kernel, counts), penalty=penalties.get(id(kernel.variable)))
+        for kernel, counts in zip(analysis.kernels, reading.kernels, strict=True)
+    )
+    owned = {id(kernel.variable): row for kernel, row in zip(analysis.kernels, rows, strict=True)}
+    layers = tuple(_layer(layer, owned, analysis, reading, penalties) for layer in analysis.layers)
+    value = sum(penalties.values()) if penalties else None
+    return SparsityTable(rows, layers, tolerance, value, hint)
+
+
+def _layer(
+    layer: Layer, owned: dict, analysis: Analysis, reading: Reading, penalties: dict
+) -> LayerSparsity:
+    rows = [owned[id(variable)] for variable in layer.variables if id(variable) in owned]
+    values = [penalties[id(v)] for v in layer.variables if id(v) in penalties]
+    units, heads = (sum(one.number for one in some) for some in (layer.units, layer.heads))
+    alive, alive_heads = (
+        sum(alive_units(one, analysis, reading) for one in some)
+        for some in (layer.units, layer.heads)
+    )
+    parameters = sum(product(tuple(variable.shape)) or 0 for variable in layer.variables)
+    size = sum(row.size for row in rows)
+    left = total([row.left for row in rows])
+    # Without heads there are no scores, known or not.
+    scores, scores_left = (product((layer.scores, n)) if heads else 0 for n in (heads, alive_heads))
+    return LayerSparsity(
+        layer.path,
+        layer.kind,
+        tuple(row.path for row in rows),
+        parameters,
+        size,
+        sum(row.zeros for row in rows),
+        None if left is None else parameters - size + left,
+        units,
+        units - alive,
+        heads,
+        heads - alive_heads,
+        total([*(row.macs for row in rows), scores]),
+        total([*(row.macs_left for row in rows), scores_left]),
+        sum(values) if values else None,
+    )
+
+
+def read_lines(path: str | Path) -> dict[str, list[Any]]:
+    """Reads a file of `SparsityReport(path=...)`, in the form of Keras's `History.history`.
+
+    A last line that a killed run left unfinished is dropped. Where a run was resumed, the lines of
+    the same epoch and batch that came last count.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A dict with `epoch`, `batch` (None at the end of an epoch), `table`, each a list with an
+        entry for every measure, and the figures, those of each weight too, and other logs by name.
+
+    Raises:
+        ValueError: if a line is something else.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        ...     _ = file.write('{"epoch": 0, "ba')
+        ...     file.flush()
+        ...     read_lines(file.name)["epoch"]
+        []
+    """
+    entries = list(export.read_entries(path).values())
+    tables = [
+        SparsityTable(**export.from_dict(SparsityTable, entry["table"], entry["place"]))
+        for entry in entries
+    ]
+    history: dict[str, list[Any]] = {
+        name: [entry[name] for entry in entries] for name in ("epoch", "batch")
+    }
+    history["table"] = tables
+    both = zip(entries, tables, strict=True)
+    logs = [{**entry["logs"], **table.logs(per_weight=True)} for entry, table in both]
+    for name in dict.fromkeys(name for entry in logs for name in entry):
+        history[name] = [entry.get(name) for entry in logs]
+    return history

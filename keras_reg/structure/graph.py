@@ -1,4 +1,4 @@
-"""A model as its layers, the variables each of them owns, and its calls, read by public means."""
+"""A model as its layers, the variables each of them owns, and its calls."""
 
 import math
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_reg.keras_private import layers_in, nodes_of
 from keras_reg.structure.registry import Shape
 from keras_reg.structure.weights import is_kernel
 
@@ -73,7 +74,7 @@ def _unfolded(model: Any) -> Iterator[Any]:
 
 def _owners(layer: Any, seen: set[int]) -> Iterator[tuple[Any, tuple]]:
     """Each layer in a layer, innermost first, with the variables that no other has claimed."""
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    for child in layers_in(layer, recursive=False):
         yield from _owners(child, seen)
     own = tuple(variable for variable in layer.weights if id(variable) not in seen)
     seen.update(id(variable) for variable in own)
@@ -97,8 +98,7 @@ class Calls(NamedTuple):
 def calls(model: Any) -> Calls:
     """Reads the graph of a Sequential or Functional model, and of such models inside it.
 
-    Only public means are used: the nodes that a config holds and `compute_output_shape`. A model or
-    layer with a `call` of its own is opaque.
+    A model or layer with a `call` of its own is opaque.
 
     Example:
         >>> shared = keras.layers.Dense(4)
@@ -116,97 +116,41 @@ def _read(model: Any, found: Calls, times: int) -> None:
     """Adds the calls of a model's layers; `times` is how often the model is called itself."""
     models: dict[int, Any] = {}
     uses: dict[int, list[list[Shape]]] = {}
-    for layer, shapes in _calls_of(model, found):
+    # An output of the model is a use too.
+    users: dict[int, list[Any]] = {id(tensor): [None] for tensor in _outputs(model)}
+    nodes = [node for node in _nodes(model) if not node.is_input]
+    for node in nodes:
+        layer, shapes = node.operation, [tuple(tensor.shape) for tensor in node.input_tensors]
+        for tensor in node.input_tensors:
+            users.setdefault(id(tensor), []).append(layer)
         if isinstance(layer, keras.Model):
             models[id(layer)] = layer
             uses.setdefault(id(layer), []).append(shapes)
-        else:
+        elif isinstance(layer, keras.layers.Layer):
             found.shapes.setdefault(id(layer), []).extend([shapes] * times)
+    followers: dict[int, list[Any]] = {}
+    for node in nodes:
+        after = [user for tensor in node.outputs for user in users.get(id(tensor), [])]
+        followers.setdefault(id(node.operation), []).extend(after)
+    found.followers.update({key: after[0] for key, after in followers.items() if len(after) == 1})
     for key, inner in models.items():
         # Its own graph holds the shapes it was made for. Called on others it is left unknown.
         if all(_same(shapes, _input_shapes(inner)) for shapes in uses[key]):
             _read(inner, found, times * len(uses[key]))
 
 
-def _calls_of(model: Any, found: Calls) -> list[tuple[Any, list[Shape]]]:
-    if isinstance(model, keras.Sequential):
-        return list(_sequential(model, found))
-    if isinstance(model, keras.Model):
-        return list(_functional(model, found))
-    return []
+def _nodes(model: Any) -> list[Any]:
+    """The calls in a model's graph; none where a `call` of its own may do something else."""
+    owner = next((kind for kind in type(model).__mro__ if "call" in vars(kind)), object)
+    return nodes_of(model) if owner.__module__.startswith("keras.") else []
 
 
-def _sequential(model: Any, found: Calls) -> Iterator[tuple[Any, list[Shape]]]:
-    shapes = _input_shapes(model)
-    for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
-        if len(shapes) != 1:
-            return
-        yield layer, shapes
-        if following is not None:
-            found.followers[id(layer)] = following
-        shapes = output_shapes(layer, shapes) or _recorded(layer)
-
-
-def _recorded(layer: Any) -> list[Shape]:
-    """The shape that a layer had where it was first called."""
-    try:
-        return [tuple(layer.output.shape)]
-    except AttributeError:
-        return []
-
-
-def _functional(model: Any, found: Calls) -> Iterator[tuple[Any, list[Shape]]]:
-    try:
-        config = model.get_config()
-    except (NotImplementedError, TypeError, ValueError):
-        return  # A layer that cannot write itself down.
-    if "output_layers" not in config:
-        return  # A subclass of Model with a `call` of its own.
-    layers = {layer.name: layer for layer in model.layers}
-    # An output of the model is a use too.
-    used: dict[str, list[Any]] = {name: [None] for name in _names(config["output_layers"])}
-    for entry in config["layers"]:
-        layer = layers.get(entry["name"])
-        for node in entry["inbound_nodes"]:
-            tensors = list(_tensors(node))
-            for tensor in tensors:
-                used.setdefault(tensor["keras_history"][0], []).append(layer)
-            if layer is not None:
-                yield layer, [tuple(tensor["shape"]) for tensor in tensors]
-    for name, users in used.items():
-        if name in layers and len(users) == 1 and users[0] is not None:
-            found.followers[id(layers[name])] = users[0]
-
-
-def _tensors(node: Any) -> Iterator[dict]:
-    """The tensors among the arguments of a call in a config."""
-    if isinstance(node, dict):
-        if node.get("class_name") == "__keras_tensor__":
-            yield node["config"]
-        else:
-            for value in node.values():
-                yield from _tensors(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _tensors(value)
-
-
-def _names(outputs: Any) -> Iterator[str]:
-    """The names in the nested `[layer, node, tensor]` of a config."""
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    if outputs and isinstance(outputs[0], str):
-        yield outputs[0]
-    else:
-        for output in outputs:
-            yield from _names(output)
+def _outputs(model: Any) -> list[Any]:
+    return getattr(model, "outputs", None) or []
 
 
 def _input_shapes(model: Any) -> list[Shape]:
-    try:
-        return _flat_shapes(model.input_shape)
-    except AttributeError:
-        return []  # Built by a call on data: there is no graph.
+    return [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
 
 
 def _flat_shapes(shapes: Any) -> list[Shape]:

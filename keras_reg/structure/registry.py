@@ -17,6 +17,9 @@ def register(
     layout: Callable | None = None,
     uses: Callable | None = None,
     scores: Callable | None = None,
+    units: Callable | None = None,
+    heads: Callable | None = None,
+    scale: Callable | None = None,
     regularizers: Mapping[str, str] | None = None,
     channels: Any = None,
 ) -> None:
@@ -35,6 +38,10 @@ def register(
             layers, itself or some inside, to such numbers.
         scores: `scores(layer, shapes)` returns the multiply-adds of one attention head for one
             example besides those of weights.
+        units: `units(layer)` returns the `Units` of a built layer, or None.
+        heads: `heads(layer)` returns those of its attention heads.
+        scale: `scale(layer)` returns the variable that multiplies the channels of the layer before,
+            or None.
         regularizers: dict from the name of a weight of the layer to the attribute of the layer that
             holds its regularizer and that `get_config` writes.
         channels: how channels go through the layer.
@@ -56,6 +63,9 @@ def register(
         "layout": layout,
         "uses": uses,
         "scores": scores,
+        "units": units,
+        "heads": heads,
+        "scale": scale,
         "regularizers": regularizers,
         "channels": channels,
     }

@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import numpy as np
 from keras import layers
 
+from keras_reg.keras_private import layers_in
 from keras_reg.structure.graph import product
 from keras_reg.structure.registry import Shape, register
+from keras_reg.structure.units import Part, Units
 
 
 def _uses(layer: Any, shapes: list[Shape]) -> dict[Any, int | None]:
     """Keys and values are made for each position that is read, the rest for each that asks."""
     query, value = (shapes * 2)[:2]
     read, written = product(value[1:-1]), product(query[1:-1])
-    inner = layer._flatten_layers(include_self=False, recursive=False)
+    inner = layers_in(layer, recursive=False)
     return {one: read if one.name in ("key", "value") else written for one in inner}
 
 
@@ -28,5 +31,27 @@ def _scores(layer: Any, shapes: list[Shape]) -> int | None:
     return product((*query[1:-1], *(value[axis] for axis in read), width))
 
 
+def _heads(layer: Any) -> Units | None:
+    """A head needs its part of the value kernel or bias, and of the output kernel."""
+    inner = layers_in(layer, recursive=False)
+    named = {f"{one.name}/{v.name}": v for one in inner for v in one.weights}
+    value, output = named.get("value/kernel"), named.get("attention_output/kernel")
+    if value is None or output is None:
+        return None  # A subclass that names its layers in its own way.
+    count = layer.num_heads if hasattr(layer, "num_heads") else layer.num_query_heads
+    value_heads = value.shape[-2]
+
+    def made(flags: np.ndarray) -> np.ndarray:
+        return np.repeat(flags.reshape(value_heads, -1).any(axis=1), count // value_heads)
+
+    def read(flags: np.ndarray) -> np.ndarray:
+        return np.any(flags.reshape(count, -1), axis=1)
+
+    parts = [Part(value, "outputs", made)]
+    if "value/bias" in named:
+        parts.append(Part(named["value/bias"], None, made))
+    return Units(count, tuple(parts), (Part(output, "inputs", read),))
+
+
 for _kind in (layers.MultiHeadAttention, layers.GroupQueryAttention):
-    register(_kind, uses=_uses, scores=_scores)
+    register(_kind, uses=_uses, scores=_scores, heads=_heads)

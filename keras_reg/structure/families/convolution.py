@@ -7,6 +7,7 @@ from keras import layers
 from keras_reg.structure.graph import output_shapes, product
 from keras_reg.structure.layout import Layout
 from keras_reg.structure.registry import Shape, register
+from keras_reg.structure.units import output_units
 
 
 def _depthwise_layout(layer: Any, name: str, shape: tuple[int, ...]) -> Layout | None:
@@ -37,12 +38,12 @@ def _pixels(layer: Any, shapes: list[Shape]) -> int | None:
 
 
 for _kind in (layers.Conv1D, layers.Conv2D, layers.Conv3D):
-    register(_kind, uses=_uses)
+    register(_kind, uses=_uses, units=output_units)
 for _kind in (
     *(layers.DepthwiseConv1D, layers.DepthwiseConv2D),
     *(layers.SeparableConv1D, layers.SeparableConv2D),
 ):
-    register(_kind, layout=_depthwise_layout, uses=_uses)
+    register(_kind, layout=_depthwise_layout, uses=_uses, units=output_units)
 for _kind in (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose):
     # A filter is put on each pixel of the input.
-    register(_kind, layout=_transposed_layout, uses=_pixels)
+    register(_kind, layout=_transposed_layout, uses=_pixels, units=output_units)

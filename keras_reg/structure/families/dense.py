@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 from keras import layers
 
 from keras_reg.structure.graph import product
-from keras_reg.structure.layout import Layout, einsum_labels
+from keras_reg.structure.layout import Layout, einsum_labels, layout_of
 from keras_reg.structure.registry import Shape, register
+from keras_reg.structure.units import Units, output_units
 
 
 def _dense_uses(layer: Any, shapes: list[Shape]) -> int | None:
@@ -37,7 +39,31 @@ def _einsum_uses(layer: Any, shapes: list[Shape]) -> int | None:
     return product([shape[at] for at in others if at != 0])
 
 
-register(layers.Dense, uses=_dense_uses)
-register(layers.EinsumDense, layout=_einsum_layout, uses=_einsum_uses)
+def _einsum_units(layer: Any) -> Units | None:
+    """The bias may have some axes of the units alone, and the others of length 1."""
+    if layer.bias is None:
+        return output_units(layer)
+    if layer.equation.endswith("..."):
+        return None
+    layout = layout_of(layer, "kernel", tuple(layer.kernel.shape))
+    _, kernel, output = einsum_labels(layer.equation)
+    shape = tuple(layer.bias.shape)
+    letters = output[len(output) - len(shape) :]
+    axes = (*layout.shared, *layout.outputs)
+    found = [letters.find(kernel[axis]) for axis in axes]
+    kept = [at for at in found if at >= 0]
+    others = tuple(at for at in range(len(shape)) if at not in kept)
+    grid = [shape[at] if at >= 0 else 1 for at in found]
+
+    def take(flags: np.ndarray) -> np.ndarray:
+        flags = np.any(flags, axis=others)
+        flags = np.transpose(flags, [sorted(kept).index(at) for at in kept]).reshape(grid)
+        return np.broadcast_to(flags, [layout.shape[axis] for axis in axes]).ravel()
+
+    return output_units(layer, take)
+
+
+register(layers.Dense, uses=_dense_uses, units=output_units)
+register(layers.EinsumDense, layout=_einsum_layout, uses=_einsum_uses, units=_einsum_units)
 # A row is read, not multiplied with.
 register(layers.Embedding, uses=lambda layer, shapes: 0)

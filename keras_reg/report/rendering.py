@@ -1,0 +1,213 @@
+"""A table in a terminal, 80 columns wide, and in a notebook."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from keras_reg.report.rows import COLUMNS, fraction
+
+TITLE = "Exact zeros, and inputs and outputs that are all zero"
+# Models with more weights than this are folded to a line for each layer, and with more layers than
+# this to the layers with the largest share of zeros.
+LINES = 30
+# A terminal has room for the first of the columns only.
+_ROOM = 5
+_SPARSITY = "sparsity"
+
+
+def _size(rows: Any) -> int:
+    return sum(row.size for row in rows)
+
+
+def _zeros(rows: Any) -> int:
+    return sum(row.zeros for row in rows)
+
+
+# What each column shows of the rows that a line stands for.
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    "size": lambda rows: f"{_size(rows):,}",
+    "zeros": lambda rows: f"{_zeros(rows):,}",
+    _SPARSITY: lambda rows: f"{fraction(_zeros(rows), _size(rows)):.1%}",
+    **{one.heading: one.show for one in COLUMNS.values() if one.heading and one.show},
+}
+
+
+class Line(NamedTuple):
+    """A line of a table: its name, and the rows that it stands for."""
+
+    name: str
+    rows: Sequence[Any]
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a weight in it is NaN or infinite."""
+        return any(row.invalid for row in self.rows)
+
+
+def text(report: Any) -> Group:
+    """Rows, totals and what follows from them."""
+    heading, lines = lines_of(report)
+    drawn = Table(title=TITLE, box=SIMPLE_HEAD)
+    drawn.add_column(heading, overflow="fold", ratio=1)
+    shown = dict(list(_SHOWN.items())[:_ROOM])
+    for name in shown:
+        drawn.add_column(name, justify="right")
+    for line in lines:
+        style = "bold red" if line.is_bad else None
+        drawn.add_row(line.name, *(show(line.rows) for show in shown.values()), style=style)
+    drawn.add_section()
+    drawn.add_row("total", *(show(report.rows) for show in shown.values()))
+    return Group(drawn, *(Text(f"{line}", style) for line, style in notes(report)))
+
+
+def html(report: Any) -> str:
+    """Rows with a bar for the share of zeros, and the totals, in the reader's own colours."""
+    heading, lines = lines_of(report)
+    head = "".join(f"<th>{escape(name)}</th>" for name in (heading, *_SHOWN))
+    body = "".join(_html_row(line) for line in lines)
+    foot = _html_row(Line("total", report.rows))
+    below = "<br>".join(
+        f"<b class='kr-bad'>{escape(line)}</b>" if style else escape(line)
+        for line, style in notes(report)
+    )
+    return (
+        f"<style>{_STYLE}</style><div><table class='kr-report'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody><tfoot>{foot}</tfoot></table><p>{below}</p></div>"
+    )
+
+
+_STYLE = (
+    ".kr-report{border-collapse:collapse;font-variant-numeric:tabular-nums;color:inherit}"
+    ".kr-report th,.kr-report td{padding:3px 10px;text-align:right;border:0;background:none;"
+    "color:inherit}"
+    ".kr-report th:first-child,.kr-report td:first-child{text-align:left;font-family:monospace}"
+    ".kr-report thead th,.kr-report tfoot td{border-top:1px solid rgba(128,128,128,.6);"
+    "border-bottom:1px solid rgba(128,128,128,.6)}"
+    ".kr-report td.kr-share{text-align:left}"
+    ".kr-bar{display:inline-block;width:110px;height:11px;margin-right:8px;text-align:left;"
+    "background:rgba(128,128,128,.28);vertical-align:middle}"
+    ".kr-bar>i{display:block;height:100%;background:#2f86d6}"
+    ".kr-report tr.kr-bad td,.kr-bad{color:#d6302f;font-weight:bold}"
+)
+
+
+def _html_row(line: Line) -> str:
+    cells = [f"<td>{escape(line.name)}</td>"]
+    for name, show in _SHOWN.items():
+        shown = escape(show(line.rows))
+        if name == _SPARSITY:
+            # The bar comes first, so that all of them start at one line.
+            bar = f"<span class='kr-bar'><i style='width:{shown}'></i></span>"
+            cells.append(f"<td class='kr-share' nowrap>{bar}{shown}</td>")
+        else:
+            cells.append(f"<td>{shown}</td>")
+    return f"<tr{' class=kr-bad' * line.is_bad}>{''.join(cells)}</tr>"
+
+
+def lines_of(report: Any) -> tuple[str, list[Line]]:
+    """The heading of the names, and the lines: of many weights, the layers with the most zeros.
+
+    What all names begin with stands in the heading alone.
+    """
+    is_folded = len(report.rows) > LINES and len(report.layers) > 0
+    lines, others = _by_layer(report) if is_folded else (map(_of_row, report.rows), [])
+    lines = list(lines)
+    start = _shared_start([line.name for line in lines])
+    kind = "layer" if is_folded else "weight"
+    lines = [Line(line.name.removeprefix(start), line.rows) for line in lines]
+    return f"{kind} in {start}" if start else kind, lines + others
+
+
+def _of_row(row: Any) -> Line:
+    return Line(row.path, [row])
+
+
+def _by_layer(report: Any) -> tuple[list[Line], list[Line]]:
+    """A line for each layer with rows; of many the sparsest, and one line for the others."""
+    layers = [layer for layer in report.layers if layer.weights]
+    sparsest = sorted(layers, key=lambda layer: -layer.sparsity)[: LINES - 1]
+    shown = {layer.path for layer in (layers if len(layers) <= LINES else sparsest)}
+    rows = {row.path: row for row in report.rows}
+    lines = []
+    others: list[Any] = []
+    for layer in layers:
+        inside = [rows[path] for path in layer.weights]
+        if layer.path in shown:
+            lines.append(Line(layer.path, inside))
+        else:
+            others += inside
+    name = f"{len(layers) - len(lines)} other layers"
+    return lines, [Line(name, others)] if others else []
+
+
+def _shared_start(names: list[str]) -> str:
+    """The leading parts, up to a slash, that two or more names share."""
+    starts = [name.split("/")[:-1] for name in names]
+    shared = []
+    for parts in zip(*starts, strict=False):
+        if len(names) < 2 or len(set(parts)) > 1:
+            break
+        shared.append(f"{parts[0]}/")
+    return "".join(shared)
+
+
+def notes(report: Any) -> list[tuple[str, str]]:
+    """What is known of the whole model, a line and its style for each."""
+    bad = [row.path for row in report.rows if row.invalid]
+    found = [(f"NaN or infinite: {report.invalid:,} weights in {', '.join(bad)}", "bold red")]
+    return found * bool(bad) + [(line, "") for line in totals(report)]
+
+
+def totals(report: Any) -> list[str]:
+    """Figures of the whole model."""
+    lines = []
+    if report.layers:
+        lines.append(f"parameters: {_left(report.parameters, report.parameters_left)}")
+        lines.append(f"multiply-adds: {_macs(report)}")
+    units, heads = (sum(getattr(one, name) for one in report.layers) for name in ("units", "heads"))
+    if units:
+        dead = f"{report.dead_units:,} of {units:,}"
+        lines.append(f"dead units and channels, which have no weight left: {dead}")
+    if heads:
+        zero = sum(layer.zero_heads for layer in report.layers)
+        lines.append(f"attention heads that are zero: {zero:,} of {heads:,}")
+    if report.tolerance:
+        share = report.near_zeros / max(report.size, 1)
+        lines.append(f"near zero (<= {report.tolerance:g} of the largest): {share:.1%}")
+    lines += _patterns(report)
+    if report.penalty:
+        lines.append(f"penalty: {report.penalty:.6g}")
+    if report.churn is not None:
+        lines.append(f"changed since the last report: {report.churn:.2%}")
+    return lines + ([f"hint: {report.hint}"] if report.hint else [])
+
+
+def _patterns(report: Any) -> list[str]:
+    """N:M patterns that hold in all blocks of a weight, if one does."""
+    holding: dict[str, int] = {}
+    for row in report.rows:
+        for pattern, share in row.compliance.items():
+            holding[pattern] = holding.get(pattern, 0) + (share == 1.0)
+    found = [f"{pattern} in {count}" for pattern, count in holding.items() if count]
+    return [f"N:M pattern kept by whole weights: {', '.join(found)} of {len(report.rows)}"] * bool(
+        found
+    )
+
+
+def _left(whole: int, left: int | None) -> str:
+    if left is None or not whole:
+        return f"{whole:,}"
+    return f"{whole:,}, without zero groups {left:,} ({left / whole:.1%})"
+
+
+def _macs(report: Any) -> str:
+    if report.macs is not None:
+        return _left(report.macs, report.macs_left)
+    known = [layer for layer in report.layers if layer.macs is not None]
+    at_least = sum(layer.macs for layer in known)
+    return f"unknown for {len(report.layers) - len(known)} layers; the others {at_least:,}"
