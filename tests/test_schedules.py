@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_reg import schedules
+from keras_reg.layers import ScheduledDropout
 from keras_reg.ops.backend import compiled
+from keras_reg.regularizers import L1
 from keras_reg.schedules import (
+    Cyclic,
+    Early,
     Linear,
     Polynomial,
+    Scaled,
     check_number,
     check_value,
     evaluate,
@@ -162,3 +168,41 @@ def test_numbers_come_back_plain(number):
     plain = check_number(number, "rate")
     assert type(plain) in (int, float)
     assert plain == number
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Linear(0.1, -0.1, steps=4),
+        Cyclic(-0.1, 0.1, steps=4),
+        Early(-0.1, steps=4),
+        Scaled(Linear(0.0, 0.1, steps=4), -1.0),
+    ],
+)
+def test_strength_that_is_known_to_fall_below_zero_is_refused(schedule):
+    with pytest.raises(ValueError, match=r"`strength` to stay at least 0.*which goes to -0.1"):
+        L1(schedule)
+
+
+@pytest.mark.parametrize("value", [-1.0, -np.inf, np.nan])
+def test_strength_of_a_function_is_clipped_to_zero(value):
+    penalty = L1(lambda step: ops.where(step < 2, value, 0.5))
+    w = ops.convert_to_tensor(np.array([1.0, -0.25, np.nan], "float32"))
+    # In the compiled step, as `Proximal` has it.
+    prox = compiled(penalty.prox)
+    one = ops.convert_to_tensor(1.0)
+    before, after = (prox(w, one, ops.convert_to_tensor(step)) for step in (1, 2))
+    np.testing.assert_array_equal(ops.convert_to_numpy(before), ops.convert_to_numpy(w))
+    np.testing.assert_array_equal(ops.convert_to_numpy(after), [0.5, 0.0, np.nan])
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-0.5, 0), (np.nan, 0), (1.5, 1), (0.25, 0.25)])
+def test_rate_of_a_function_is_clipped(value, expected):
+    layer = ScheduledDropout(lambda step: ops.ones(()) * value, seed=1)
+    assert layer.current_rate() == expected
+    dropped = ops.convert_to_numpy(layer(ops.ones((1000,)), training=True)) == 0
+    assert abs(np.mean(dropped) - expected) < 0.05
+
+
+def test_checks_are_not_public():
+    assert not [name for name in schedules.__all__ if name.startswith("check")]

@@ -101,7 +101,7 @@ class Scheduled(keras.layers.Layer):
         return self._rate_at(step), replica_seed(seed, replica_id()), step
 
     def _rate_at(self, step: Any) -> Any:
-        return ops.clip(schedules.evaluate(self.rate, step), 0.0, 1.0)
+        return schedules.evaluate(self.rate, step, at_least=0.0, at_most=1.0)
 
 
 def _check_rate(rate: Any) -> schedules.Value:

@@ -81,7 +81,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         if iteration is None:
             strength = self._constant_strength("in prox(w, step) without an iteration")
         else:
-            strength = schedules.evaluate(self.strength, iteration)
+            strength = schedules.evaluate(self.strength, iteration, at_least=0.0)
         wide = widen(w)
         scale = ops.cast(step, wide.dtype) * ops.cast(strength, wide.dtype)
         return ops.cast(self._omega_prox(wide, scale), w.dtype)

@@ -90,6 +90,9 @@ def check_value(
 ) -> Value:
     """Returns a number in a range, or a schedule. A function from steps to values becomes one.
 
+    The values of a schedule are clipped to the range by `evaluate`. One of this package that is
+    known to fall below a strength's only bound is refused, since it would do nothing there.
+
     Raises: ValueError that names the argument if it is anything else.
 
     Example:
@@ -97,25 +100,41 @@ def check_value(
         0.5
     """
     if isinstance(value, LearningRateSchedule):
+        lowest = min(getattr(value, "ends", ()), default=at_least)
+        if lowest < at_least and at_most == math.inf:
+            raise ValueError(
+                f"Expected the schedule `{name}` to stay at least {at_least}. "
+                f"Received: {name}={shown(value)}, which goes to {lowest}"
+            )
         return value
     if callable(value) and not isinstance(value, type):
         return Function(value)
     if isinstance(value, dict):
-        return check_value(keras.saving.deserialize_keras_object(value), name)
+        return check_value(keras.saving.deserialize_keras_object(value), name, at_least, at_most)
     try:
         return check_number(value, name, at_least, at_most)
     except ValueError as error:
         raise ValueError(f"{error}. A schedule (`keras_reg.schedules`) is accepted too.") from None
 
 
-def evaluate(value: Value, step: Any) -> Any:
-    """The value at a step, as a float32 scalar tensor.
+def evaluate(
+    value: Value, step: Any, at_least: float = -math.inf, at_most: float = math.inf
+) -> Any:
+    """The value at a step, clipped to a range, as a float32 scalar tensor.
+
+    With a lower bound a NaN counts as that bound: a rate or a strength of 0 does no harm.
 
     Example:
         >>> float(evaluate(Function(ops.sqrt), 4.0)), float(evaluate(0.5, 1))
         (2.0, 0.5)
+        >>> float(evaluate(Function(ops.negative), 4.0, at_least=0.0))
+        0.0
     """
-    return ops.cast(value(step) if callable(value) else value, "float32")
+    found = ops.cast(value(step) if callable(value) else value, "float32")
+    if at_least > -math.inf:
+        # A comparison with NaN is false.
+        found = ops.where(found >= at_least, found, at_least)
+    return ops.minimum(found, at_most) if at_most < math.inf else found
 
 
 def serialize(value: Value) -> Any:

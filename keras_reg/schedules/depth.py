@@ -34,6 +34,11 @@ class Scaled(LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         return self.factor * self.schedule(step)
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Those of the schedule times the factor, as far as they are known."""
+        return tuple(self.factor * end for end in getattr(self.schedule, "ends", ()))
+
     def get_config(self) -> dict:
         return {"schedule": serialize(self.schedule), "factor": self.factor}
 

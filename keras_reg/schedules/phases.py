@@ -20,6 +20,11 @@ class _Phase(LearningRateSchedule):
         self.steps = check_count(steps, "steps", at_least=1)
         self.delay = check_count(delay, "delay", at_least=0)
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The values between which all others lie."""
+        return 0.0, self.value
+
     def get_config(self) -> dict:
         return {"value": self.value, "steps": self.steps, "delay": self.delay}
 

@@ -24,6 +24,11 @@ class Ramp(LearningRateSchedule):
         elapsed = ops.cast(step, "float32") - self.delay
         return self._between(ops.clip(elapsed / self.steps, 0.0, 1.0))
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The first and the last value, between which all others lie."""
+        return self.initial, self.final
+
     def get_config(self) -> dict:
         return {
             "initial": self.initial,
