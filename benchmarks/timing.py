@@ -107,9 +107,14 @@ def report(section: str, title: str, table: list[tuple[str, ...]], header=HEADER
         shown.add_row(*row)
     Console(width=110).print(shown)
     if os.environ.get("BENCHMARK_RESULTS") == "1":
-        lines = [header, ["---"] * len(header), *table]
-        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        body = markdown(header, table)
         write_section(RESULTS, section, f"### {section}\n\n{title}\n\n{machine()}\n\n{body}")
+
+
+def markdown(header: tuple[str, ...], table: list[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *table]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_section(path: pathlib.Path, section: str, body: str) -> None:
