@@ -1,5 +1,7 @@
 """What this package expects of the private names of Keras that it reads."""
 
+import itertools
+
 import keras
 from keras import layers
 
@@ -23,7 +25,7 @@ def test_nodes_of_a_functional_model_come_in_the_order_of_their_calls():
     assert [node.operation.name for node in nodes][:2] == ["a", "a"]
     assert nodes[-1].operation is second
     assert len(nodes) == 4
-    for before, after in zip(nodes, nodes[1:], strict=False):
+    for before, after in itertools.pairwise(nodes):
         assert [id(tensor) for tensor in after.input_tensors] == [id(before.outputs[0])]
 
 
