@@ -9,7 +9,7 @@ from catalogue import PROJECTIONS
 from keras import ops
 
 from keras_reg import regularizers, schedules
-from keras_reg.ops import largest, largest_of_last_axis
+from keras_reg.ops import largest, largest_along
 from keras_reg.ops.backend import compiled
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import NM, TopK
@@ -124,7 +124,20 @@ def test_ranks_agree_with_a_stable_sort():
         np.testing.assert_array_equal(numpy(largest(ops.convert_to_tensor(w), count)), expected)
 
 
-@pytest.mark.parametrize("rank", [largest, largest_of_last_axis])
+@pytest.mark.parametrize("length", [2, 3, 16, 17, 150])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("draw", [normal, levels])
+def test_largest_along_agrees_with_a_stable_sort(length, axis, draw):
+    x = np.moveaxis(np.abs(draw((3, 2, length))), -1, axis)
+    place = np.argsort(np.argsort(-x, axis=axis, kind="stable"), axis=axis, kind="stable")
+    for count in (1, length // 2, length - 1):
+        marked = numpy(largest_along(ops.convert_to_tensor(x), count, axis))
+        np.testing.assert_array_equal(marked, place < count)
+
+
+@pytest.mark.parametrize(
+    "rank", [largest, lambda x, count: largest_along(x, count, 1)], ids=["all", "axis"]
+)
 def test_nan_ranks_as_the_largest(rank):
     x = ops.convert_to_tensor(np.array([[3, np.nan, 1, 2]], "float32"))
     for count, expected in [(1, [0, 1, 0, 0]), (2, [1, 1, 0, 0]), (3, [1, 1, 0, 1])]:

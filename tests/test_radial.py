@@ -167,3 +167,28 @@ def test_l0_counts(group_axis):
 def test_without_strength_the_gradient_is_the_distance_even_with_an_infinite_slope(penalty):
     w, gradient = np.array([0.0, 2.0], "float32"), np.array([3.0, -4.0], "float32")
     np.testing.assert_array_equal(numpy(penalty.stationarity(w, gradient)), [3.0, 4.0])
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 by default")
+def test_float64_keeps_its_precision():
+    r = np.random.default_rng(0).uniform(1.2, 4.0, 200)
+    step = 0.375
+    for penalty, slope in [
+        (Lq(1.0, q=1 / 2), lambda u: 0.5 * u**-0.5),
+        (Lq(1.0, q=2 / 3), lambda u: 2 / 3 * u ** (-1 / 3)),
+        (LogSum(1.0, epsilon=0.5), lambda u: 1 / (u + 0.5)),
+    ]:
+        u = numpy(penalty.prox(r, step))
+        assert np.all(u > 0)
+        np.testing.assert_allclose(u - r + step * slope(u), 0, atol=1e-14)
+
+
+@pytest.mark.parametrize("penalty", [Lq(1.0), Lq(1.0, q=2 / 3), LogSum(1.0, epsilon=1e-3)])
+def test_huge_and_tiny_weights(penalty):
+    w = np.array([1e-38, 1e-25, 1e10, 1e25, 3e38], "float32")
+    for step in (0.0, 1e-30, 1.0, 1e8):
+        shrunk = numpy(penalty.prox(w, step))
+        np.testing.assert_array_equal(shrunk[3:], w[3:])
+        assert np.all((shrunk >= 0) & (shrunk <= w))
+        if step > 1e-25:
+            np.testing.assert_array_equal(shrunk[:2], [0, 0])

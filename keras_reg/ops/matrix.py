@@ -85,24 +85,6 @@ def rank_mask(s: Any, shape: tuple[int, ...], slack: float = 1.0) -> Any:
     return ops.cast(s > s[0] * (slack * max(shape) * _ROUNDING), s.dtype)
 
 
-def l1_ball_threshold(s: Any, radius: Any) -> Any:
-    """The amount by which non-negative numbers are soft-thresholded to sum to `radius`.
-
-    Args:
-        s: (k,), in descending order, >= 0, with a sum of at least `radius`.
-        radius: scalar >= 0.
-    Shapes: result: ().
-    Reference: Duchi, Shalev-Shwartz, Singer, Chandra, ICML 2008.
-
-    Example:
-        >>> import keras
-        >>> float(l1_ball_threshold(keras.ops.array([3.0, 2.0, 0.5]), 2.0))
-        1.5
-    """
-    counts = ops.arange(1, s.shape[0] + 1, dtype=s.dtype)
-    return ops.max((ops.cumsum(s) - radius) / counts)
-
-
 def weight_seed(matrix: Any) -> Any:
     """An integer hash of 64 of the matrix's own weights: training changes it at every step.
 

@@ -1,5 +1,6 @@
 """Proximal operators that several penalties share."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -75,5 +76,5 @@ def shrink_norms(w: Any, group_axis: GroupAxis, shrink: Callable[[Any], Any]) ->
         >>> keras.ops.convert_to_numpy(halved).round(2).tolist()
         [[1.5, 0.15], [2.0, 0.2]]
     """
-    norms = ops.maximum(group_norms(w, group_axis, keepdims=True), TINY)
+    norms = ops.clip(group_norms(w, group_axis, keepdims=True), TINY, math.inf)
     return w * (shrink(norms) / norms)

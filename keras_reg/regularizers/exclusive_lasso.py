@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.groups import from_group_rows, group_rows
+from keras_reg.ops.groups import group_rows
 from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
@@ -86,6 +86,5 @@ class ExclusiveLasso(Penalty):
         return reduced(ops.abs(w), reduced_axes(tuple(w.shape), self.group_axis), keepdims=True)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        rows = group_rows(w, self.group_axis)
-        shrunk = soft_threshold(rows, squared_sum_threshold(ops.abs(rows), scale))
-        return from_group_rows(shrunk, tuple(w.shape), self.group_axis)
+        axes = reduced_axes(tuple(w.shape), self.group_axis)
+        return soft_threshold(w, squared_sum_threshold(ops.abs(w), scale, axes))

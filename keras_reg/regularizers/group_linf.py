@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.groups import from_group_rows, group_rows
+from keras_reg.ops.groups import group_rows
 from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
@@ -79,9 +79,9 @@ class GroupLInf(Penalty):
         # The subgradients share `factor` among the largest weights, each along its own sign.
         is_largest = ops.equal(size, largest)
         along = ops.where(is_largest, pull * ops.sign(rows), -float("inf"))
-        over = ops.minimum(along, ball_threshold(along, factor))
+        over = ops.minimum(along, ball_threshold(along, factor, (1,)))
         moving = safe_norm(ops.where(is_largest, over, pull), axis=1)
-        limit = ops.maximum(ball_threshold(ops.abs(pull), factor), 0.0)
+        limit = ops.maximum(ball_threshold(ops.abs(pull), factor, (1,)), 0.0)
         resting = safe_norm(pull - ops.sign(pull) * ops.maximum(ops.abs(pull) - limit, 0.0), axis=1)
         distance = ops.where(ops.equal(largest[:, 0], 0.0), resting, moving)
         return ops.reshape(distance, group_norms(w, self.group_axis).shape)
@@ -112,10 +112,10 @@ class GroupLInf(Penalty):
         return reduced(ops.abs(w), axes, True, ops.max, ops.maximum)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        rows = group_rows(w, self.group_axis)
-        level = ball_threshold(ops.abs(rows), scale * self._group_weight(w))
+        axes = reduced_axes(tuple(w.shape), self.group_axis)
+        level = ball_threshold(ops.abs(w), scale * self._group_weight(w), axes)
         level = ops.where(level < 0, 0.0, level)
-        return from_group_rows(ops.clip(rows, -level, level), tuple(w.shape), self.group_axis)
+        return ops.clip(w, -level, level)
 
     def _group_weight(self, w: Any) -> float:
         return float(group_size(tuple(w.shape), self.group_axis)) if self.size_scaling else 1.0

@@ -1,5 +1,6 @@
 """LogSum: the logarithm of the weights, the limit of reweighted L1."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,9 @@ from keras_reg.ops.norms import TINY, GroupAxis
 from keras_reg.ops.roots import inverse_root
 from keras_reg.ops.sums import folded
 from keras_reg.regularizers.radial import RadialPenalty
+
+# Where the search for the largest norm that becomes zero stops.
+_PRECISION = 1e-6
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -59,16 +63,31 @@ class LogSum(RadialPenalty):
 
     def _prox(self, r: Any, step: Any) -> Any:
         a = r + self.epsilon
-        root = a * ops.sqrt(ops.maximum(1.0 - 4.0 * (step / a) / a, 0.0))
-        # The formula of the class less r, so that a step of 0 gives r bit for bit. Without a real
-        # root the objective rises from 0, and the comparison below finds 0 lower.
-        u = r - 2.0 * step / (a + root)
-        positive = ops.greater(u, 0.0)
-        divisor = ops.where(positive, u, 1.0)
-        rise = u / 2.0 - r + step * (ops.log1p(divisor / self.epsilon) / divisor)
-        convex = ops.less_equal(step, self.epsilon**2)
-        higher = ops.logical_and(ops.greater_equal(rise, 0.0), ops.logical_not(convex))
-        return ops.where(ops.logical_or(ops.less_equal(u, 0.0), higher), 0.0, u)
+        root = ops.sqrt(ops.relu(a * a - 4.0 * step))
+        # The formula of the class less r, so that a step of 0 gives r bit for bit.
+        u = ops.relu(r - 2.0 * step / (a + root))
+        return ops.where(ops.less_equal(r, self._zero_up_to(step)), 0.0, u)
+
+    def _zero_up_to(self, step: Any) -> Any:
+        """The largest norm that the prox makes zero.
+
+        There u = epsilon * x costs what 0 does, with x the root above zero of log(1 + x) - x / (1 +
+        x) - x**2 / (2 * k), for k = step / epsilon**2. Up to k = 1 there is none, the objective is
+        convex, and the norm is where its slope at zero is. Newton's method falls to the root from
+        a number that is never below it.
+        """
+        k = step / self.epsilon**2
+        x = ops.relu(ops.minimum(k - 1.0, ops.power(2.0 * k, 2 / 3)))
+
+        def fall(x: Any, _: Any) -> tuple[Any, Any]:
+            above = ops.clip(x, TINY, math.inf)
+            excess = (ops.log1p(x) - x / (1.0 + x)) / above - x / (2.0 * k)
+            slope = 1.0 / k - 1.0 / ops.square(1.0 + x)
+            lower = ops.relu(x + excess / ops.clip(slope, TINY, math.inf))
+            return ops.minimum(lower, x), ops.any(ops.less(lower, x * (1.0 - _PRECISION)))
+
+        x = ops.while_loop(lambda x, again: again, fall, (x, ops.any(ops.greater(k, 1.0))))[0]
+        return self.epsilon * (x + k / (1.0 + x))
 
     def _slope(self, r: Any) -> Any:
         return ops.square(inverse_root(r + self.epsilon, 2))

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.ranks import largest_of_last_axis
+from keras_reg.ops.blocks import largest_along
 from keras_reg.regularizers.projection import Projection
 
 
@@ -67,7 +67,7 @@ class NM(Projection):
         return {"n": self.n, "m": self.m, "axis": self.axis}
 
     def _kept(self, w: Any, iteration: Any) -> Any:
-        last = ops.moveaxis(ops.abs(w), self.axis, -1)
-        blocks = ops.reshape(last, (*last.shape[:-1], -1, self.m))
-        kept = ops.reshape(largest_of_last_axis(blocks, self.n), last.shape)
-        return ops.moveaxis(kept, -1, self.axis)
+        axis = self.axis % len(w.shape)
+        before, after = w.shape[:axis], w.shape[axis + 1 :]
+        blocks = ops.reshape(ops.abs(w), (*before, w.shape[axis] // self.m, self.m, *after))
+        return ops.reshape(largest_along(blocks, self.n, axis + 1), w.shape)

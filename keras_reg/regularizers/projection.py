@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_reg.ops.backend import kept_alone
 from keras_reg.regularizers.penalty import Penalty, float_tensor, widen
 
 
@@ -69,4 +70,4 @@ class Projection(Penalty):
         wide = widen(w)
         kept = ops.logical_or(self._kept(wide, iteration), ops.logical_not(ops.isfinite(wide)))
         stays = ops.logical_or(kept, ops.less_equal(step, 0))
-        return ops.where(stays, w, ops.zeros_like(w))
+        return kept_alone(w, stays)

@@ -10,11 +10,11 @@ from keras_reg.ops.matrix import (
     as_matrix,
     check_matrix,
     keep_non_finite,
-    l1_ball_threshold,
     thin_svd,
     top_direction,
 )
 from keras_reg.ops.norms import safe_norm
+from keras_reg.ops.thresholds import ball_threshold
 from keras_reg.regularizers.penalty import Penalty, float_tensor
 
 
@@ -96,7 +96,7 @@ class SpectralNorm(Penalty):
 def _shrink_sum(matrix: Any, radius: Any) -> Any:
     """The matrix less its projection on those of nuclear norm `radius` (Moreau's identity)."""
     u, s, vt = thin_svd(matrix)
-    over = ops.maximum(s - l1_ball_threshold(s, radius), 0.0)
+    over = ops.maximum(s - ball_threshold(s, radius, (0,)), 0.0)
     lowered = matrix - ops.matmul(u * over, vt)
     return ops.where(ops.sum(s) <= radius, ops.zeros_like(matrix), lowered)
 
@@ -110,6 +110,6 @@ def _nearest_subgradient(matrix: Any, target: Any) -> Any:
     # The eigenvalues outside of the top space must not take part in the projection.
     outside = (1.0 - top) * (1.0 + 2.0 * safe_norm(target))
     values, vectors = ops.linalg.eigh(0.5 * (inner + ops.transpose(inner)) - ops.diag(outside))
-    shares = ops.maximum(values - l1_ball_threshold(ops.flip(values), 1.0), 0.0)
+    shares = ops.maximum(values - ball_threshold(values, 1.0, (0,)), 0.0)
     h = ops.matmul(vectors * shares, ops.transpose(vectors))
     return ops.matmul(u, ops.matmul(h, ops.transpose(v)))
