@@ -14,11 +14,13 @@ from keras_reg import (
 from keras_reg.attach import regularize
 from keras_reg.evaluation import compare
 from keras_reg.report import sparsity
+from keras_reg.structure.channels import channels
 
 __version__ = "0.1.0"
 
 __all__ = [
     "callbacks",
+    "channels",
     "compare",
     "evaluation",
     "layers",

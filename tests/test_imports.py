@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "structure": {"keras_private"},
     "regularizers": {"ops", "schedules", "structure"},
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
-    "layers": {"ops", "schedules"},
+    "layers": {"ops", "schedules", "structure"},
     "report": {
         "keras_private",
         "ops",

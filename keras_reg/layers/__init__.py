@@ -14,6 +14,19 @@ from keras_reg.layers.scheduled_maps import (
     ScheduledSpatialDropout2D,
     ScheduledSpatialDropout3D,
 )
+from keras_reg.structure import register
+
+for _kind in (
+    *(ScheduledAlphaDropout, ScheduledDropBlock2D, ScheduledDropPath, ScheduledDropout),
+    *(ScheduledGaussianDropout, ScheduledSpatialDropout1D, ScheduledSpatialDropout2D),
+    ScheduledSpatialDropout3D,
+):
+    # What is dropped stays in its channel.
+    register(_kind, channels=lambda call: call.inputs[0])
+register(
+    ScheduledDropConnect,
+    channels=lambda call: call.inner(call.operation.layer, call.inputs, call.outputs),
+)
 
 __all__ = [
     "Scheduled",

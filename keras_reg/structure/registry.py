@@ -44,7 +44,10 @@ def register(
             or None.
         regularizers: dict from the name of a weight of the layer to the attribute of the layer that
             holds its regularizer and that `get_config` writes.
-        channels: how channels go through the layer.
+        channels: `channels(call)` sends channels through a `keras_reg.structure.channels.Call`: it
+            says which axes of the layer's variables they index, and returns the `Traced` outputs.
+            Subclasses that override a method do not inherit it.
+
     Raises: TypeError if `kind` is no class of layers.
 
     Example:
@@ -80,10 +83,15 @@ def rule_of(layer: Any, name: str) -> Any:
         >>> rule_of(keras.layers.ReLU(), "uses") is None
         True
     """
+    return registered(layer, name)[1]
+
+
+def registered(layer: Any, name: str) -> tuple[type | None, Any]:
+    """The class that a layer has a rule from, its own or its nearest parent, and the rule."""
     for kind in type(layer).__mro__:
         if name in _RULES.get(kind, ()):
-            return _RULES[kind][name]
-    return None
+            return kind, _RULES[kind][name]
+    return None, None
 
 
 def uses_of(layer: Any, shapes: list[Shape]) -> dict[Any, int | None]:

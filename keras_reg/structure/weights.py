@@ -109,10 +109,10 @@ def match(
     for variable, name in zip(variables, names, strict=True):
         path = path_of(variable)
         numbered = f"{path}#1" if name == path else name
-        matches = [p for p in patterns if _names(p, path) or _names(p, numbered)]
+        matches = [p for p in patterns if named_by(p, path) or named_by(p, numbered)]
         unmatched.difference_update(matches)
         # What names one variable alone goes before what names several.
-        alone = [pattern for pattern in matches if not _names(pattern, path)]
+        alone = [pattern for pattern in matches if not named_by(pattern, path)]
         exact = [pattern for pattern in alone or matches if pattern in (path, numbered)]
         chosen = exact or alone or matches
         if len(chosen) > 1:
@@ -129,7 +129,8 @@ def match(
     return found
 
 
-def _names(pattern: str, path: str) -> bool:
+def named_by(pattern: str, path: str) -> bool:
+    """Whether a regular expression matches a path, or what follows one of its slashes."""
     parts = path.split("/")
     return any(re.fullmatch(pattern, "/".join(parts[start:])) for start in range(len(parts)))
 

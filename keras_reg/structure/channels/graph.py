@@ -1,0 +1,169 @@
+"""The calls that a model is made of, in order: layers and operations, with their arguments."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+from keras import tree
+
+
+class Node(NamedTuple):
+    """One call of a layer or an operation.
+
+    Args:
+        operation: `keras.Operation`. Layers are operations.
+        args: tuple. What it was called with; tensors are `KerasTensor`s of this graph.
+        kwargs: dict.
+        outputs: list of `KerasTensor`s.
+    """
+
+    operation: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: list[Any]
+
+
+class Graph(NamedTuple):
+    """The calls between inputs and outputs. The tensors are its own, not those of the model."""
+
+    inputs: list[Any]
+    nodes: list[Node]
+    outputs: Any
+
+
+class NotReadableError(Exception):
+    """A model or layer whose calls cannot be listed, and why."""
+
+
+def is_graph(model: Any) -> bool:
+    """Whether Keras keeps a graph for a model: a built Sequential or Functional one.
+
+    Example:
+        >>> is_graph(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+        True
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
+        return False
+    # A subclass of Model with a `call` of its own keeps none, or one that it need not follow.
+    kinds = (keras.Sequential, type(_functional()))
+    return any(type(model).call is kind.call for kind in kinds)
+
+
+def _functional() -> keras.Model:
+    """The smallest Functional model; its class has no public name."""
+    x = keras.Input((1,), name="input")
+    return keras.Model(x, x, name="functional")
+
+
+def graph_of(model: Any, tensors: list[Any] | None = None) -> Graph:
+    """Lists the calls of a model without touching it.
+
+    Args:
+        model: a model with a graph.
+        tensors: list of `KerasTensor`s, to read it for other shapes than those it was made for.
+
+    Example:
+        >>> x = keras.Input((3,))
+        >>> model = keras.Model(x, keras.ops.relu(keras.layers.Dense(2)(x)))
+        >>> [type(node.operation).__name__ for node in graph_of(model).nodes]
+        ['Dense', 'Relu']
+    """
+    return _listed(model.inputs, model.outputs, tensors or model.inputs)
+
+
+def _listed(inputs: list[Any], outputs: list[Any], tensors: list[Any]) -> Graph:
+    nodes: list[Node] = []
+
+    def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        results = _Seen(operation)(*args, **kwargs)
+        nodes.append(Node(operation, args, kwargs, tree.flatten(results)))
+        return results
+
+    # A model of its own, since cloning would compile a copy of one that is compiled.
+    plain = keras.Model(inputs, outputs, name="graph")
+    clone = keras.models.clone_model(
+        plain,
+        input_tensors=[input_like(x, number) for number, x in enumerate(tensors)],
+        clone_function=lambda operation: operation,
+        call_function=record,
+    )
+    return Graph(clone.inputs, nodes, clone.outputs)
+
+
+def input_like(tensor: Any, number: int, shape: Any = None) -> Any:
+    """An input for a graph, named so that the names of a user's next layers do not change."""
+    shape = tensor.shape if shape is None else shape
+    return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=f"channels_{number}")
+
+
+class _Seen(keras.Operation):
+    """Stands for an operation, so that no call is added to the operation itself."""
+
+    def __init__(self, operation: Any) -> None:
+        super().__init__()
+        self._operation = operation
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return self._operation.compute_output_spec(*args, **kwargs)
+
+
+def opened(layer: Any, node: Node) -> Graph:
+    """The calls that a layer's own `call` makes.
+
+    The lengths that are not known, such as that of the batch, are set to numbers: channels do not
+    depend on them.
+
+    Raises:
+        NotReadableError: if the code of `call` does not run on symbolic tensors.
+    """
+    inner = layer._flatten_layers(include_self=False)
+    if not all(one.built for one in inner):
+        raise NotReadableError("a layer in it is not built")
+    concrete: dict[int, Any] = {}
+
+    def tensor_for(value: Any) -> Any:
+        if not isinstance(value, keras.KerasTensor):
+            return value
+        shape = [7 if length is None else length for length in value.shape]
+        if value.shape and value.shape[0] is None:
+            shape[0] = 2
+        if id(value) not in concrete:
+            concrete[id(value)] = input_like(value, len(concrete), shape)
+        return concrete[id(value)]
+
+    with _unrecorded(layer):
+        args, kwargs = tree.map_structure(tensor_for, (node.args, node.kwargs))
+        try:
+            outputs = tree.flatten(layer.call(*args, **kwargs))
+        except Exception as error:  # What the code of a user's layer raises is not known here.
+            raise NotReadableError(
+                f"its call fails on symbolic tensors ({_first_line(error)})"
+            ) from None
+        if not concrete or not all(isinstance(x, keras.KerasTensor) for x in outputs):
+            raise NotReadableError("its call returns what is no tensor of the graph")
+        inputs = list(concrete.values())
+        try:
+            return _listed(inputs, outputs, inputs)
+        except Exception as error:
+            raise NotReadableError(f"its calls form no graph ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:80]
+
+
+@contextlib.contextmanager
+def _unrecorded(layer: Any) -> Iterator[None]:
+    """Takes back what calls on symbolic tensors leave behind in a layer and those inside it."""
+    kept = [
+        (values, list(values))
+        for one in layer._flatten_layers()
+        for values in (one._inbound_nodes, one._outbound_nodes, one._losses)
+    ]
+    try:
+        yield
+    finally:
+        for values, before in kept:
+            values[:] = before

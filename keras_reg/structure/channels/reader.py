@@ -1,0 +1,234 @@
+"""An interpreter that sends labels through the calls of a model."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_reg.structure.channels.graph import (
+    Graph,
+    Node,
+    NotReadableError,
+    graph_of,
+    is_graph,
+    opened,
+)
+from keras_reg.structure.channels.labels import Array, Labels, Traced
+from keras_reg.structure.channels.registry import channels_rule
+from keras_reg.structure.registry import uses_of
+from keras_reg.structure.weights import is_kernel, path_of
+
+
+class Slot(NamedTuple):
+    """An axis of a variable, the label of every index on it, and what the axis does.
+
+    Args:
+        variable: `keras.Variable`.
+        axis: int.
+        labels: array of ints.
+        roles: set of "makes", "reads" and "carries".
+    """
+
+    variable: Any
+    axis: int
+    labels: Array
+    roles: set[str]
+
+
+class Call:
+    """One call of a layer or an operation, as a rule sees it.
+
+    Args:
+        operation: the layer or operation.
+        inputs: list of `Traced`: tensors among the arguments, for operations variables and arrays.
+        args: tuple. The arguments, with `Traced` for each of these.
+        kwargs: dict. The same.
+        outputs: list of tuples. The shapes of the results.
+        reader: where labels come from.
+    """
+
+    def __init__(
+        self, operation: Any, args: Any, kwargs: Any, outputs: list[Any], reader: "Reader"
+    ) -> None:
+        self.operation, self.args, self.kwargs = operation, args, kwargs
+        self.outputs, self.reader = outputs, reader
+        flat = tree.flatten((args, kwargs))
+        self.inputs = [value for value in flat if isinstance(value, Traced)]
+
+    @property
+    def name(self) -> str:
+        """What a reason calls it."""
+        if not isinstance(self.operation, keras.layers.Layer):
+            return f"ops.{type(self.operation).__name__}"
+        return f"{type(self.operation).__name__} {self.operation.name!r}"
+
+    def makes(self, variable: Any, axis: int) -> Array:
+        """The labels on an axis of a variable whose indices are new channels."""
+        return self.reader.slot(variable, axis, "makes")
+
+    def reads(self, variable: Any, axis: int, labels: Array) -> None:
+        """An axis of a variable takes channels in: what follows is a sum over them."""
+        self.reader.slot(variable, axis, "reads", labels)
+
+    def carries(self, variable: Any, axis: int, labels: Array) -> None:
+        """An axis of a variable goes along with channels: a bias, a scale, statistics."""
+        self.reader.slot(variable, axis, "carries", labels)
+
+    def join(self, first: Array, second: Array) -> None:
+        """Channels that can only be removed together."""
+        self.reader.labels.join(first, second, f"joined by {self.name} with what has no channels")
+
+    def pin(self, traced: Traced, why: str, axes: Any = None) -> None:
+        """Channels on some axes of a tensor, or on all, that cannot be removed, and why."""
+        for axis in traced.axes if axes is None else axes:
+            self.reader.labels.pin(traced.axes.get(axis % traced.rank, np.array([], int)), why)
+
+    def inner(self, layer: Any, inputs: list[Traced], outputs: list[Any]) -> list[Traced]:
+        """Sends labels through a layer inside this one."""
+        call = Call(layer, tuple(inputs), {}, outputs, self.reader)
+        return self.reader.through(call)
+
+
+class Reader:
+    """Reads a graph: the labels of its tensors and of its variables.
+
+    Args:
+        labels: `Labels`.
+    """
+
+    def __init__(self) -> None:
+        self.labels = Labels()
+        self.slots: dict[tuple[int, int], Slot] = {}
+        self.times: dict[int, int | None] = {}
+
+    def slot(self, variable: Any, axis: int, role: str, labels: Array | None = None) -> Array:
+        """The labels of an axis of a variable, joined with others if there are any."""
+        length = variable.shape[axis]
+        key = (id(variable), axis % len(variable.shape))
+        if labels is not None and len(labels) != length:
+            raise ValueError(
+                f"Expected {length} labels for axis {axis} of {path_of(variable)}. "
+                f"Received: {len(labels)}"
+            )
+        if key not in self.slots:
+            labels = self.labels.fresh(length) if labels is None else labels
+            self.slots[key] = Slot(variable, key[1], labels, {role})
+            return labels
+        slot = self.slots[key]
+        slot.roles.add(role)
+        if labels is not None and labels is not slot.labels:
+            self.labels.join(
+                slot.labels, labels, f"joined in {path_of(variable)} with a fixed axis"
+            )
+        return slot.labels
+
+    def _count(self, layer: Any, shapes: list[Any]) -> None:
+        """Adds how often a call uses each weight of a layer for one example."""
+        for owner, times in uses_of(layer, shapes).items():
+            for variable in filter(is_kernel, owner.weights):
+                before = self.times.get(id(variable), 0)
+                known = times is not None and before is not None
+                self.times[id(variable)] = before + times if known else None
+
+    def run(self, graph: Graph, inputs: list[Traced]) -> list[Traced]:
+        """Sends the labels of inputs through a graph."""
+        found = {id(x): traced for x, traced in zip(graph.inputs, inputs, strict=True)}
+        for node in graph.nodes:
+            is_layer = isinstance(node.operation, keras.layers.Layer)
+
+            def traced(value: Any, is_layer: bool = is_layer) -> Any:
+                if id(value) in found:
+                    return found[id(value)]
+                return value if is_layer else self._operand(value)
+
+            args, kwargs = tree.map_structure(traced, (node.args, node.kwargs))
+            shapes = [x.shape for x in node.outputs]
+            results = self.step(node.operation, args, kwargs, shapes, node)
+            if is_layer:
+                self._count(node.operation, [x.shape for x in _tensors(node)])
+            found.update((id(x), one) for x, one in zip(node.outputs, results, strict=True))
+        return [found[id(x)] for x in tree.flatten(graph.outputs)]
+
+    def _operand(self, value: Any) -> Any:
+        """A variable or array that an operation is called with."""
+        if isinstance(value, keras.Variable):
+            axes = range(len(value.shape))
+            labels = {axis: self.slot(value, axis, "carries") for axis in axes}
+            return Traced(value.shape, labels)
+        if isinstance(value, np.ndarray) or keras.ops.is_tensor(value):
+            return Traced(value.shape)
+        return value
+
+    def step(
+        self, operation: Any, args: Any, kwargs: Any, shapes: list[Any], node: Node
+    ) -> list[Traced]:
+        """Sends labels through one call."""
+        masks = {name: value for name, value in kwargs.items() if "mask" in name}
+        others = {name: value for name, value in kwargs.items() if name not in masks}
+        call = Call(operation, args, others, shapes, self)
+        for traced in tree.flatten(masks):
+            if isinstance(traced, Traced):
+                call.pin(traced, f"used as a mask by {call.name}")
+        try:
+            return self.through(call, node)
+        except NotReadableError as error:
+            return self._closed(call, f"{call.name}: {error}")
+        except (
+            Exception
+        ) as error:  # A rule that does not fit makes a model less compact, not wrong.
+            return self._closed(call, f"{call.name} does not fit its rule ({error})")
+
+    def through(self, call: Call, node: Node | None = None) -> list[Traced]:
+        rule = channels_rule(call.operation)
+        if rule is not None:
+            results = tree.flatten(rule(call))
+            shapes = [one.shape for one in results]
+            if not _agree(shapes, call.outputs):
+                raise ValueError(f"results of shapes {shapes}, not {call.outputs}")
+            return results
+        graph = self._graph_in(call, node)
+        results = self.run(graph, call.inputs)
+        return [_in_shape(*one) for one in zip(results, call.outputs, strict=True)]
+
+    def _graph_in(self, call: Call, node: Node | None) -> Graph:
+        if not isinstance(call.operation, keras.layers.Layer):
+            raise NotReadableError("no rule for this operation")
+        if node is None:
+            raise NotReadableError("no rule for this layer")
+        tensors = _tensors(node)
+        if is_graph(call.operation):
+            if len(tensors) != len(call.operation.inputs):
+                raise NotReadableError("it is not called on its inputs alone")
+            return graph_of(call.operation, tensors)
+        return opened(call.operation, node)
+
+    def _closed(self, call: Call, why: str) -> list[Traced]:
+        """What is not understood: nothing that goes in can be removed, nor any of its variables."""
+        for traced in call.inputs:
+            call.pin(traced, why)
+        for variable in getattr(call.operation, "variables", ()):
+            for axis in range(len(variable.shape)):
+                self.labels.pin(self.slot(variable, axis, "carries"), why)
+        return [Traced(shape) for shape in call.outputs]
+
+
+def _in_shape(traced: Traced, shape: Any) -> Traced:
+    """The same channels on a tensor some of whose lengths are not known."""
+    known = {axis: one for axis, one in traced.axes.items() if shape[axis] is not None}
+    return Traced(shape, known)
+
+
+def _tensors(node: Node) -> list[Any]:
+    """The tensors that a call takes."""
+    flat = tree.flatten((node.args, node.kwargs))
+    return [value for value in flat if isinstance(value, keras.KerasTensor)]
+
+
+def _agree(shapes: list[Any], expected: list[Any]) -> bool:
+    """Whether the known lengths are the same."""
+    return len(shapes) == len(expected) and all(
+        len(one) == len(other)
+        and all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
+        for one, other in zip(shapes, expected, strict=True)
+    )

@@ -1,0 +1,98 @@
+"""Convolutions: plain, grouped, depthwise, separable, transposed."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_reg.structure.channels.labels import Array, Traced
+from keras_reg.structure.channels.registry import for_layers
+from keras_reg.structure.channels.rules.dense import check_plain
+from keras_reg.structure.channels.rules.elementwise import activated
+
+layers = keras.layers
+
+
+def channel_axis(layer: Any) -> int:
+    """The axis of a layer's inputs and outputs that holds the channels."""
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def along_channels(call: Any, labels: Array) -> Traced:
+    """The output, with these labels on its channels; other axes of the input had better none."""
+    axis = channel_axis(call.operation)
+    for x in call.inputs:
+        others = [other for other in x.axes if other != axis % x.rank]
+        call.pin(x, f"{call.name} slides along them", others)
+    return activated(call, Traced(call.outputs[0], {axis: labels}))
+
+
+def whole_groups(call: Any, labels: Array, groups: int) -> Array:
+    """Joins the channels of each of a number of groups; gives one label for each group."""
+    rows = labels.reshape(groups, -1)
+    call.join(np.broadcast_to(rows[:, :1], rows.shape).ravel(), rows.ravel())
+    return rows[:, 0]
+
+
+@for_layers(layers.Conv1D, layers.Conv2D, layers.Conv3D)
+def convolution(call: Any) -> Traced:
+    layer = call.operation
+    check_plain(layer)
+    inputs = call.inputs[0].on(channel_axis(layer))
+    filters = call.makes(layer.kernel, -1)
+    if layer.groups == 1:
+        call.reads(layer.kernel, -2, inputs)
+    else:
+        # Whole groups can go: their inputs, their filters, and one from the number of groups.
+        ins, outs = (whole_groups(call, one, layer.groups) for one in (inputs, filters))
+        call.join(ins, outs)
+    if layer.bias is not None:
+        call.carries(layer.bias, 0, filters)
+    return along_channels(call, filters)
+
+
+@for_layers(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+def transposed(call: Any) -> Traced:
+    layer, x = call.operation, call.inputs[0]
+    call.reads(layer.kernel, -1, x.on(channel_axis(layer)))
+    filters = call.makes(layer.kernel, -2)
+    if layer.bias is not None:
+        call.carries(layer.bias, 0, filters)
+    return along_channels(call, filters)
+
+
+@for_layers(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+def depthwise(call: Any) -> Traced:
+    layer = call.operation
+    inputs = call.inputs[0].on(channel_axis(layer))
+    call.carries(layer.kernel, -2, inputs)
+    results = np.repeat(inputs, layer.depth_multiplier)
+    if layer.bias is not None:
+        call.carries(layer.bias, 0, results)
+    return along_channels(call, results)
+
+
+@for_layers(layers.SeparableConv1D, layers.SeparableConv2D)
+def separable(call: Any) -> Traced:
+    layer = call.operation
+    inputs = call.inputs[0].on(channel_axis(layer))
+    call.carries(layer.depthwise_kernel, -2, inputs)
+    call.reads(layer.pointwise_kernel, -2, np.repeat(inputs, layer.depth_multiplier))
+    filters = call.makes(layer.pointwise_kernel, -1)
+    if layer.bias is not None:
+        call.carries(layer.bias, 0, filters)
+    return along_channels(call, filters)
+
+
+@for_layers(
+    *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
+    *(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D),
+    *(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
+    *(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D),
+    layers.GlobalAveragePooling3D,
+    *(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D),
+    *(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
+    *(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D),
+)
+def spatial(call: Any) -> Traced:
+    return along_channels(call, call.inputs[0].on(channel_axis(call.operation)))
