@@ -3,6 +3,8 @@
 `tests/test_keras_private.py` holds what is expected of every one of them.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -24,3 +26,21 @@ def nodes_of(model: Any) -> list[Any]:
     graph = getattr(model, "_functional", None) or model
     by_depth = getattr(graph, "_nodes_by_depth", {})
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+@contextlib.contextmanager
+def unrecorded(layer: Any) -> Iterator[None]:
+    """Takes back what calls on symbolic tensors leave behind in a layer and those inside it.
+
+    A layer keeps a list of its calls, and of what reads them, that only grows; losses too.
+    """
+    kept = [
+        (values, list(values))
+        for one in [layer, *layers_in(layer)]
+        for values in (one._inbound_nodes, one._outbound_nodes, one._losses)
+    ]
+    try:
+        yield
+    finally:
+        for values, before in kept:
+            values[:] = before

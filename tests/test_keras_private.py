@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import layers
 
-from keras_reg.keras_private import layers_in, nodes_of
+from keras_reg.keras_private import layers_in, nodes_of, unrecorded
 
 
 def test_layers_in_a_layer():
@@ -36,3 +36,23 @@ def test_nodes_of_sequential_models_and_of_what_has_no_graph():
     model(keras.ops.ones((2, 4)))
     assert [node.operation for node in nodes_of(model) if not node.is_input] == [dense]
     assert nodes_of(dense) == []
+
+
+def test_calls_that_are_taken_back():
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = layers.Dense(2)
+
+        def call(self, x):
+            self.add_loss(keras.ops.sum(x))
+            return self.inner(x)
+
+    outer, x = Outer(), keras.Input((4,))
+    keras.Model(x, outer(x))
+    inner = len(outer.inner._inbound_nodes)
+    with unrecorded(outer):
+        outer.call(x)
+        assert len(outer.inner._inbound_nodes) == inner + 1
+    assert (len(outer.inner._inbound_nodes), outer._losses) == (inner, [])
+    assert len(outer._inbound_nodes) == 1

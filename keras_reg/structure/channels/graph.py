@@ -1,11 +1,11 @@
 """The calls that a model is made of, in order: layers and operations, with their arguments."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 from keras import tree
+
+from keras_reg.keras_private import layers_in, unrecorded
 
 
 class Node(NamedTuple):
@@ -117,8 +117,7 @@ def opened(layer: Any, node: Node) -> Graph:
     Raises:
         NotReadableError: if the code of `call` does not run on symbolic tensors.
     """
-    inner = layer._flatten_layers(include_self=False)
-    if not all(one.built for one in inner):
+    if not all(one.built for one in layers_in(layer)):
         raise NotReadableError("a layer in it is not built")
     concrete: dict[int, Any] = {}
 
@@ -132,7 +131,7 @@ def opened(layer: Any, node: Node) -> Graph:
             concrete[id(value)] = input_like(value, len(concrete), shape)
         return concrete[id(value)]
 
-    with _unrecorded(layer):
+    with unrecorded(layer):
         args, kwargs = tree.map_structure(tensor_for, (node.args, node.kwargs))
         try:
             outputs = tree.flatten(layer.call(*args, **kwargs))
@@ -152,18 +151,3 @@ def opened(layer: Any, node: Node) -> Graph:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:80]
-
-
-@contextlib.contextmanager
-def _unrecorded(layer: Any) -> Iterator[None]:
-    """Takes back what calls on symbolic tensors leave behind in a layer and those inside it."""
-    kept = [
-        (values, list(values))
-        for one in layer._flatten_layers()
-        for values in (one._inbound_nodes, one._outbound_nodes, one._losses)
-    ]
-    try:
-        yield
-    finally:
-        for values, before in kept:
-            values[:] = before
