@@ -32,12 +32,12 @@ def nodes_of(model: Any) -> list[Any]:
 def unrecorded(layer: Any) -> Iterator[None]:
     """Takes back what calls on symbolic tensors leave behind in a layer and those inside it.
 
-    A layer keeps a list of its calls, and of what reads them, that only grows; losses too.
+    A layer keeps a list of its calls, and of what reads them, that only grows.
     """
     kept = [
         (values, list(values))
         for one in [layer, *layers_in(layer)]
-        for values in (one._inbound_nodes, one._outbound_nodes, one._losses)
+        for values in (one._inbound_nodes, one._outbound_nodes)
     ]
     try:
         yield

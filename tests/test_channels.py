@@ -280,3 +280,46 @@ def test_dropout_with_schedules_passes_channels():
     stack = layers.Dense(5, name="a"), kr.layers.ScheduledDropout(0.5), dropped, layers.Dense(2)
     sizes = [group.size for group in channels(channel_models.of((3,), *stack)).free()]
     assert sizes == [5, 4]
+
+
+class Counting(keras.layers.Layer):
+    """Assigns to a variable whenever it is called."""
+
+    def build(self, shape):
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.count.assign(self.count + 1)
+        return ops.tanh(x)
+
+
+def test_opening_a_layer_assigns_nothing():
+    model = channel_models.of((3,), layers.Dense(4, name="a"), Counting(), layers.Dense(2))
+    model.layers[1].count.assign(5.0)
+    assert channels(model)[0].pinned is None
+    assert float(ops.convert_to_numpy(model.layers[1].count)) == 5.0
+
+
+LITERALS = {
+    "array": lambda x: x * np.arange(4.0, dtype="float32"),
+    "bound": lambda x: ops.clip(x, np.zeros(4, "float32"), 1.0),
+    "indices": lambda x: ops.take(x, np.array([3, 1, 2, 0]), axis=-1),
+    "mean": lambda x: ops.mean(x, axis=-1, keepdims=True),
+    "sorted": ops.sort,
+    "time": lambda x: layers.LSTM(2)(x[..., None]),
+}
+
+
+@pytest.mark.parametrize("name", LITERALS)
+def test_channels_that_meet_something_of_fixed_length_stay(name):
+    x = keras.Input((3,))
+    model = keras.Model(x, layers.Dense(2)(LITERALS[name](layers.Dense(4)(x))))
+    assert channels(model)[0].pinned
+
+
+def test_slices_keep_the_channels_that_they_take_apart():
+    x = keras.Input((3,))
+    y = layers.Dense(4, name="a")(x)
+    model = keras.Model(x, layers.Dense(2, name="b")(ops.add(y[:, :2], y[:, 2:])))
+    group = channels(model)[0]
+    assert (group.size, group.pinned, group.parameters) == (2, None, 2 * 3 + 2 + 2)

@@ -1,5 +1,6 @@
 """What a model is made of: its graph, what each layer is, and the variables that patterns name."""
 
+from keras_reg.structure import channels
 from keras_reg.structure import families as families
 from keras_reg.structure.layout import Layout, layout_of
 from keras_reg.structure.registry import register
@@ -15,6 +16,7 @@ __all__ = [
     "Kept",
     "Layout",
     "RegularizerAttribute",
+    "channels",
     "check_pattern",
     "is_kernel",
     "layout_of",

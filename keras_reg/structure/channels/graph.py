@@ -134,7 +134,8 @@ def opened(layer: Any, node: Node) -> Graph:
     with unrecorded(layer):
         args, kwargs = tree.map_structure(tensor_for, (node.args, node.kwargs))
         try:
-            outputs = tree.flatten(layer.call(*args, **kwargs))
+            with keras.StatelessScope():  # Nothing is assigned to a variable.
+                outputs = tree.flatten(layer.call(*args, **kwargs))
         except Exception as error:  # What the code of a user's layer raises is not known here.
             raise NotReadableError(
                 f"its call fails on symbolic tensors ({_first_line(error)})"

@@ -128,8 +128,8 @@ class Reader:
         for owner, times in uses_of(layer, shapes).items():
             for variable in filter(is_kernel, owner.weights):
                 before = self.times.get(id(variable), 0)
-                known = times is not None and before is not None
-                self.times[id(variable)] = before + times if known else None
+                known = [] if times is None or before is None else [before, times]
+                self.times[id(variable)] = sum(known) if known else None
 
     def run(self, graph: Graph, inputs: list[Traced]) -> list[Traced]:
         """Sends the labels of inputs through a graph."""

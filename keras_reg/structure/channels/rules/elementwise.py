@@ -83,9 +83,8 @@ def unary_layer(call: Any) -> Traced:
 
 @for_operations(*_UNARY)
 def unary(call: Any) -> Traced:
-    x = call.inputs[0]
-    others = call.inputs[1:]
-    return joined(call, [x, *others]) if others else Traced(call.outputs[0], x.axes)
+    bounds = [_literal(getattr(call.operation, name, 0.0)) for name in ("x_min", "x_max")]
+    return joined(call, [*call.inputs, *bounds])
 
 
 @for_layers(layers.Rescaling)

@@ -15,11 +15,13 @@ layers = keras.layers
 @for_layers(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector)
 @for_operations(
     *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Split", "Flip", "Roll"),
-    *("Repeat", "Tile", "Swapaxes", "Moveaxis", "Ravel", "Unstack", "BroadcastTo", "Take", "Pad"),
+    *("Repeat", "Tile", "Swapaxes", "Moveaxis", "Ravel", "Unstack", "BroadcastTo", "Pad"),
     *("Slice", "Stack"),
 )
 def movement(call: Any) -> list[Traced]:
     """Runs the operation itself on arrays of labels, one axis with channels at a time."""
+    if len(call.inputs) > 1 and type(call.operation).__name__ != "Stack":
+        raise ValueError("indices or lengths that are tensors")
     outputs: list[dict[int, Array]] = [{} for _ in call.outputs]
     for x in call.inputs:
         for axis, labels in x.axes.items():

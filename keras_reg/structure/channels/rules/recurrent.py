@@ -24,6 +24,7 @@ def _units(call: Any, layer: Any, x: Traced) -> Array:
     units = columns[: layer.units]
     tiled = np.tile(units, gates)
     call.join(columns, tiled)
+    call.pin(x, f"{call.name} runs over them", x.others(-1))
     call.reads(cell.kernel, 0, x.on(-1))
     call.reads(cell.recurrent_kernel, 0, units)
     call.carries(cell.recurrent_kernel, 1, tiled)
