@@ -44,7 +44,7 @@ def main(epochs=30):
         *(x[:1400], y[:1400], 64, epochs),
         validation_data=(x[1400:], y[1400:]),
         verbose=0,
-        callbacks=[kr.callbacks.SparsityReport()],
+        callbacks=[kr.callbacks.SparsityReport(per_weight=True)],
     )
     plots = kr.report.plots
     figures = {

@@ -15,8 +15,8 @@ NATIVE = {"tensorflow", "jax", "torch"}
 MAY_IMPORT = {
     "ops": set(),
     "keras_private": set(),
-    "picture": set(),
-    "schedules": {"picture"},
+    "figures": set(),
+    "schedules": {"figures"},
     "structure": {"keras_private"},
     "regularizers": {"ops", "schedules", "structure"},
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
@@ -24,14 +24,14 @@ MAY_IMPORT = {
     "report": {
         "keras_private",
         "ops",
-        "picture",
+        "figures",
         "schedules",
         "structure",
         "regularizers",
         "optimizers",
     },
     "evaluation": {"report"},
-    "callbacks": {"ops", "picture", "report", "optimizers", "layers", "schedules", "structure"},
+    "callbacks": {"ops", "figures", "report", "optimizers", "layers", "schedules", "structure"},
     "attach": {"optimizers", "regularizers", "structure"},
 }
 

@@ -92,3 +92,29 @@ def test_what_is_missing_is_named():
         plots.sparsity_over_epochs({"loss": [1.0]})
     with pytest.raises(ValueError, match="Expected `group_axis`"):
         plots.group_norms(model_with_zeros(), "rows")
+
+
+def legend_and_title_are_apart(figure):
+    figure.draw_without_rendering()
+    boxes = [legend.get_window_extent() for legend in figure.legends]
+    axes = figure.axes[0]
+    text = axes.get_title(loc="left")
+    [title] = axes.findobj(lambda one: getattr(one, "get_text", str)() == text)
+    assert boxes
+    return not any(box.overlaps(title.get_window_extent()) for box in boxes)
+
+
+def test_no_legend_covers_the_title_of_a_deep_model():
+    inner = [layers.Dense(4, name=f"block_{at}_project") for at in range(53)]
+    model = keras.Sequential([keras.Input((4,)), *inner])
+    assert legend_and_title_are_apart(plots.group_norms(model))
+    many = {f"sparsity/m/l{at}/kernel": [0.0, at / 100] for at in range(53)}
+    history = {"sparsity": [0.0, 0.1], **many}
+    assert legend_and_title_are_apart(plots.sparsity_over_epochs(history))
+
+
+def test_a_history_without_weights_has_the_curve_of_all(tmp_path):
+    figure = plots.sparsity_over_epochs({"sparsity": [0.0, 0.5]})
+    [line] = figure.axes[0].get_lines()
+    assert line.get_ydata().tolist() == [0, 50]
+    saved(figure, tmp_path)

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_reg.picture import empty_figure
+from keras_reg.figures import empty_figure
 
 
 class GeneralizationGap(keras.callbacks.Callback):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_reg.picture import empty_figure
+from keras_reg.figures import empty_figure
 from keras_reg.report.analysis import analyze
 from keras_reg.report.counting import values as values_of
 
@@ -17,7 +17,8 @@ _GREY = "0.72"
 def sparsity_over_epochs(history: Any) -> Any:
     """The share of exact zeros of each weight over the epochs, and of all together.
 
-    Of many weights the sparsest are named; the others are grey.
+    Of many weights the sparsest are named; the others are grey. The curves of the weights need a
+    `SparsityReport` with `per_weight=True`, or the file that one with a `path` wrote.
 
     Args:
         history: what `fit` returns, its `history`, or what `read_lines` returns.
@@ -36,7 +37,8 @@ def sparsity_over_epochs(history: Any) -> Any:
     }
     # By measure, which is by epoch unless batches were measured.
     epochs = np.arange(1, len(figures["sparsity"]) + 1)
-    top = min(102.0, 115 * max(0.05, *(max(values) for values in curves.values())))
+    all_shares = [np.asarray(figures["sparsity"], float), *curves.values()]
+    top = min(102.0, 115 * max(0.05, *(max(values) for values in all_shares)))
     named = sorted(curves, key=lambda name: -curves[name][-1])[:_NAMED]
     figure, axes = _axes(8.0, 4.5)
     labels = dict(zip(named, shorter(named), strict=True))
@@ -45,7 +47,7 @@ def sparsity_over_epochs(history: Any) -> Any:
             axes.plot(epochs, 100 * values, color=_GREY, linewidth=0.9, zorder=1)
     for at, name in enumerate(named):
         axes.plot(epochs, 100 * curves[name], color=f"C{at}", linewidth=1.6, label=labels[name])
-    axes.plot(epochs, 100 * np.asarray(figures["sparsity"], float), "k--", label="all weights")
+    axes.plot(epochs, 100 * all_shares[0], "k--", label="all weights")
     axes.set(
         xlabel="epoch",
         ylabel="exact zeros (%)",
@@ -108,8 +110,7 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
     bar = figure.colorbar(drawn, ax=axes)
     bar.outline.set_visible(False)
     axes.plot([], [], "s", color="#e4572e", label="exactly zero")
-    corner = (1.0, 1.0)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=corner, fontsize=9, borderpad=0)
+    figure.legend(frameon=False, loc="outside lower right", fontsize=9, borderpad=0)
     return figure
 
 

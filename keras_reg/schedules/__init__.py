@@ -14,8 +14,8 @@ from keras_reg.schedules.checks import evaluate as evaluate
 from keras_reg.schedules.checks import serialize as serialize
 from keras_reg.schedules.checks import shown as shown
 from keras_reg.schedules.depth import Scaled, by_depth
+from keras_reg.schedules.drawing import plot
 from keras_reg.schedules.phases import Curriculum, Cyclic, Early, Late
-from keras_reg.schedules.picture import plot
 from keras_reg.schedules.ramps import Cosine, Exponential, Linear, Polynomial
 
 __all__ = [

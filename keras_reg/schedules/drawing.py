@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_reg.picture import empty_figure
+from keras_reg.figures import empty_figure
 from keras_reg.schedules.checks import Value, check_count, check_value, evaluate
 
 
