@@ -2,6 +2,8 @@
 
 import itertools
 
+import hypothesis
+import hypothesis.strategies as st
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from catalogue import PROJECTIONS
 from keras import ops
 
 from keras_reg import regularizers, schedules
-from keras_reg.ops import largest, largest_along
+from keras_reg.ops import largest, largest_along, largest_of_all
 from keras_reg.ops.backend import compiled
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import NM, TopK
@@ -122,6 +124,25 @@ def test_ranks_agree_with_a_stable_sort():
         expected = np.zeros(50, bool)
         expected[np.argsort(-w, kind="stable")[:count]] = True
         np.testing.assert_array_equal(numpy(largest(ops.convert_to_tensor(w), count)), expected)
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(
+    st.lists(st.sampled_from([(130, 1), (65, 2), (4,), (2, 3)]), min_size=1, max_size=3),
+    st.sampled_from([[-2.0, 0.0, -0.0, 1.0], [0.5, 1e-30, np.inf], list(np.linspace(-1, 1, 999))]),
+    st.floats(0, 1),
+    st.integers(0, 9),
+)
+def test_ranks_of_several_tensors_agree_with_a_stable_sort(shapes, values, part, seed):
+    random = np.random.default_rng(seed)
+    tensors = [random.choice(values, shape).astype("float32") for shape in shapes]
+    joined = np.concatenate([x.ravel() for x in tensors])
+    count = round(part * joined.size)
+    expected = np.zeros(joined.size, bool)
+    expected[np.argsort(-joined, kind="stable")[:count]] = True
+    marks = largest_of_all([ops.convert_to_tensor(x) for x in tensors], count)
+    assert [mark.shape for mark in map(numpy, marks)] == shapes
+    np.testing.assert_array_equal(np.concatenate([numpy(x).ravel() for x in marks]), expected)
 
 
 @pytest.mark.parametrize("length", [2, 3, 16, 17, 150])

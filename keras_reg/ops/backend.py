@@ -213,6 +213,23 @@ def slices_of_a_sum() -> int:
     return 1
 
 
+def kth_largest(tensors: list[Any], count: Any) -> Any:
+    """The `count`-th largest number of several tensors, on PyTorch; NaN for a count of zero.
+
+    Args:
+        tensors: float tensors of one dtype, without NaN.
+        count: int or integer scalar.
+    Shapes: result: ().
+    """
+    import torch
+
+    x = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    count = int(count)
+    if count == 0:
+        return x.new_tensor(float("nan"))
+    return torch.kthvalue(x, x.numel() - count + 1).values
+
+
 def read(x: Any) -> Any:
     """The value of a variable, an array or a list of numbers, as a plain tensor.
 

@@ -1,14 +1,21 @@
 """Which numbers are the largest: exactly as many as asked for, ties included."""
 
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 from keras import ops
+
+from keras_reg.ops.backend import compiled, kth_largest, slices_of_a_sum
+
+# Counts of up to this many slices fit into a byte.
+_SLICES = 64
 
 
 def largest(x: Any, count: Any) -> Any:
     """Marks the `count` largest of all numbers; of equal ones, the first.
-
-    One sort, whatever the count, which may change from step to step without a retrace.
 
     Args:
         x: float tensor of any rank. A NaN counts as the largest.
@@ -20,15 +27,139 @@ def largest(x: Any, count: Any) -> Any:
         >>> keras.ops.convert_to_numpy(largest(keras.ops.array([1.0, 3.0, 1.0, 0.5]), 2)).tolist()
         [True, True, False, False]
     """
-    x = _comparable(x)
-    flat = ops.reshape(x, (-1,))
-    length = flat.shape[0]
-    count = ops.cast(count, "int32")
-    least = ops.take(ops.sort(flat), ops.clip(length - count, 0, length - 1))
-    above, ties = ops.greater(flat, least), ops.equal(flat, least)
-    room = count - ops.sum(ops.cast(above, "int32"))
-    first_ties = ops.less_equal(ops.cumsum(ops.cast(ties, "int32")), room)
-    return ops.reshape(ops.logical_or(above, ops.logical_and(ties, first_ties)), x.shape)
+    return largest_of_all([x], count)[0]
+
+
+def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
+    """Marks the `count` largest numbers of several tensors together; of equal ones, the first.
+
+    Nothing is sorted, and the tensors are not joined: the smallest number to keep is found by
+    bisection on the bits of a float, which counts the numbers above a threshold once for each bit,
+    and ties are cut by bisection on the position. So the time is linear in the number of elements,
+    and the count may change from step to step without a retrace.
+
+    Args:
+        tensors: float tensors of any rank, of one dtype. A NaN counts as the largest.
+        count: int or int32 scalar, from 0 to the number of elements.
+    Shapes: result: a tensor of bool for each of `tensors`, of its shape.
+    Raises: ValueError if there are 2**31 elements or more.
+
+    Example:
+        >>> import keras
+        >>> x, y = keras.ops.array([1.0, 3.0]), keras.ops.array([[2.0, 0.5]])
+        >>> [keras.ops.convert_to_numpy(kept).tolist() for kept in largest_of_all([x, y], 2)]
+        [[False, True], [[True, False]]]
+    """
+    size = sum(math.prod(x.shape) for x in tensors)
+    if size >= 2**31:
+        raise ValueError(f"Expected fewer than 2**31 elements to rank together. Received: {size}")
+    return _largest_of_all(list(tensors), ops.clip(ops.cast(count, "int32"), 0, size))
+
+
+def _marks(tensors: list[Any], count: Any) -> list[Any]:
+    matrices = [_as_matrix(_comparable(x)) for x in tensors]
+    *starts, size = itertools.accumulate((math.prod(x.shape) for x in tensors), initial=0)
+    least, counted = _least_to_keep(matrices, count, size)
+
+    def kept(skipped: Any) -> list[Any]:
+        """What exceeds the least, and what equals it, except in the last `skipped` positions."""
+        marks = []
+        for x, start in zip(matrices, starts, strict=True):
+            is_early = ops.less(_positions(x, start), size - skipped)
+            ties = ops.logical_and(ops.equal(x, least), is_early)
+            marks.append(ops.logical_or(ops.greater(x, least), ties))
+        return marks
+
+    skipped = _bisect(lambda skipped: _count(kept(skipped)), 0, counted, count, 2**30)[0]
+    return [ops.reshape(one, x.shape) for one, x in zip(kept(skipped), tensors, strict=True)]
+
+
+# Called outside of a program, a loop would be compiled anew each time.
+_largest_of_all = compiled(_marks)
+
+
+def _least_to_keep(tensors: list[Any], count: Any, size: int) -> tuple[Any, Any]:
+    """The `count`-th largest, or a number between it and the next, and how many are not below."""
+    if keras.backend.backend() == "torch":
+        least = kth_largest(tensors, count)
+        return least, _count([ops.greater_equal(x, least) for x in tensors])
+    dtype = keras.backend.standardize_dtype(tensors[0].dtype)
+    word = "int64" if dtype == "float64" else "int32"
+    last = 2**63 - 1 if word == "int64" else 2**31 - 1
+
+    def number(bits: Any) -> Any:
+        """Numbers in their own order from integers in theirs."""
+        return ops.view(ops.where(ops.less(bits, 0), ops.bitwise_xor(bits, last), bits), dtype)
+
+    def count_from(bits: Any) -> Any:
+        threshold = number(bits)
+        return _count([ops.greater_equal(x, threshold) for x in tensors])
+
+    lowest = ops.bitwise_xor(ops.view(ops.convert_to_tensor(-math.inf, dtype), word), last)
+    not_negative = count_from(ops.zeros((), word))
+    is_enough = ops.greater_equal(not_negative, count)
+    start = ops.where(is_enough, ops.zeros((), word), lowest)
+    counted = ops.where(is_enough, not_negative, size)
+    bits, counted = _bisect(count_from, start, counted, count, last // 2 + 1)
+    return number(bits), counted
+
+
+def _bisect(
+    count_from: Callable, start: Any, counted: Any, wanted: Any, step: int
+) -> tuple[Any, Any]:
+    """The place from which exactly `wanted` are counted, or the last from which it is more.
+
+    Args:
+        count_from: place -> int32, which does not rise with the place.
+        start: integer, a place from which at least `wanted` are counted.
+        counted: int32, what is counted from `start`.
+        wanted: int32.
+        step: a power of two. The place is less than twice this away.
+    Returns: the place, and what is counted from it.
+    """
+    start = ops.convert_to_tensor(start, getattr(start, "dtype", "int32"))
+
+    def goes_on(step: Any, place: Any, counted: Any) -> Any:
+        return ops.logical_and(ops.greater(step, 0), ops.greater(counted, wanted))
+
+    def halve(step: Any, place: Any, counted: Any) -> tuple[Any, Any, Any]:
+        there = count_from(place + step)
+        is_enough = ops.greater_equal(there, wanted)
+        place = ops.where(is_enough, place + step, place)
+        return ops.right_shift(step, 1), place, ops.where(is_enough, there, counted)
+
+    state = (ops.convert_to_tensor(step, start.dtype), start, counted)
+    return ops.while_loop(goes_on, halve, state)[1:]
+
+
+def _count(marks: list[Any]) -> Any:
+    """How many are true in several tensors, an int32 scalar."""
+    return sum((_count_in(one) for one in marks[1:]), _count_in(marks[0]))
+
+
+def _count_in(marks: Any) -> Any:
+    rows = marks.shape[0]
+    folded = rows - rows % _SLICES if slices_of_a_sum() > 1 else 0
+    rest = ops.sum(ops.cast(marks[folded:], "int32"))
+    if not folded:
+        return rest
+    # On a CPU XLA counts in bytes several times as fast as in words.
+    counts = ops.cast(marks[:folded], "int8")
+    for _ in range(_SLICES.bit_length() - 1):
+        half = counts.shape[0] // 2
+        counts = counts[:half] + counts[half:]
+    return rest + ops.sum(ops.cast(counts, "int32"))
+
+
+def _as_matrix(x: Any) -> Any:
+    return ops.reshape(x, (-1, x.shape[-1] if len(x.shape) else 1))
+
+
+def _positions(x: Any, start: int) -> Any:
+    """The positions of a matrix's elements, row after row."""
+    rows, columns = x.shape
+    first = ops.arange(rows, dtype="int32") * columns + start
+    return ops.expand_dims(first, 1) + ops.arange(columns, dtype="int32")
 
 
 def _comparable(x: Any) -> Any:

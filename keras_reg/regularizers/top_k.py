@@ -26,7 +26,7 @@ class TopK(Projection):
 
     The number of zeros is exact: of equal weights the first are kept. A sparsity of x.5 weights is
     rounded to the even number, and one from a schedule is evaluated in float32 and clipped to
-    [0, 1]. Each call sorts the variable.
+    [0, 1]. Nothing is sorted: the time is linear in the number of weights.
 
     Args:
         sparsity: float from 0 to 1, or a schedule (only inside `Proximal`). Fraction of zeros.
