@@ -10,7 +10,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from keras_reg import regularizers
 from keras_reg.ops.backend import compiled
-from keras_reg.ops.chain import chain_fit
+from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.scan import scan_rows
 from keras_reg.ops.sorted_l1 import bh_weights, sorted_l1_prox
 
@@ -39,26 +39,29 @@ def test_scan_combines_in_order(n):
     x = np.zeros((2, n + 1))
     for i in range(n):
         x[:, i + 1] = factor[:, i] * x[:, i] + shift[:, i]
-    np.testing.assert_allclose(numpy(scan_rows(compose, elements)[1]), x[:, 1:], atol=1e-5)
+    found = scan_rows(compose, elements, lambda factor, _: ops.isnan(factor))[1]
+    np.testing.assert_allclose(numpy(found), x[:, 1:], atol=1e-5)
 
 
 @seeds
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
-def test_chain_fit_is_isotonic_regression(seed, n):
+def test_isotonic_fit_is_isotonic_regression(seed, n):
     y = draw(seed, (3, n))
     fit = IsotonicRegression(increasing=False).fit_transform
     expected = [fit(np.arange(n), row.astype("float64")) for row in y]
-    fast = compiled(lambda y: chain_fit(y, float("inf"), 0.0))(ops.convert_to_tensor(y))
+    fast = compiled(lambda y: isotonic_fit(y, float("inf"), 0.0))(ops.convert_to_tensor(y))
     np.testing.assert_allclose(numpy(fast), expected, atol=2e-6)
 
 
-def test_chain_fit_of_a_cascade():
+def test_isotonic_fit_of_a_cascade():
     """Pools that grow by one element at a time, and values of every magnitude."""
     up_and_down = np.concatenate([np.arange(30), np.arange(30)[::-1]])
     geometric = np.concatenate([2.0 ** np.arange(30, -30, -1)])
     for y in (up_and_down, geometric, -geometric, geometric[::-1]):
         fit = IsotonicRegression(increasing=False).fit_transform(np.arange(60), y)
-        ours = numpy(chain_fit(ops.convert_to_tensor(y[None], dtype="float32"), float("inf"), 0.0))
+        ours = numpy(
+            isotonic_fit(ops.convert_to_tensor(y[None], dtype="float32"), float("inf"), 0.0)
+        )
         np.testing.assert_allclose(ours[0], fit, rtol=1e-6)
 
 
@@ -82,6 +85,21 @@ def test_total_variation_prox_solves_the_dual(seed, scale):
     np.testing.assert_allclose(numpy(penalty.prox(w, 1.0)), expected, atol=1e-4)
     fast = compiled(lambda w: penalty.prox(w, 1.0))(ops.convert_to_tensor(w))
     np.testing.assert_allclose(numpy(fast), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.01, 0.3, 2.0, 30.0])
+@pytest.mark.parametrize("walk", [False, True])
+def test_long_lines_meet_the_conditions_of_the_minimum(scale, walk):
+    """sum_{j <= i} (w_j - x_j) is between -scale and scale, and at an end where x has a step."""
+    w = draw(0, (300, 20))
+    w = (np.cumsum(w, axis=0) / 20 if walk else w).astype("float32")
+    x = numpy(regularizers.TotalVariation(scale).prox(w, 1.0))
+    carried = np.cumsum(w.astype("float64") - x, axis=0)
+    rounding = 3e-5 * max(1.0, np.max(np.abs(w)))
+    np.testing.assert_allclose(carried[-1], 0, atol=rounding)
+    assert np.all(np.abs(carried[:-1]) <= scale + rounding)
+    step = np.sign(np.diff(x, axis=0))
+    np.testing.assert_allclose(carried[:-1][step != 0], -scale * step[step != 0], atol=rounding)
 
 
 def test_total_variation_fuses_exactly():

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_reg.ops.chain import chain_fit
+from keras_reg.ops.isotonic import isotonic_fit
 
 # Wichura's PPND7: the normal quantile of a probability t = exp(-r**2), in powers of r - 1.6.
 _TAIL = (
@@ -51,7 +51,7 @@ def linear_weights(n: int) -> Any:
 def sorted_l1_prox(w: Any, weights: Any) -> Any:
     """argmin_u 0.5 * ||u - w||**2 + sum_i weights_i * |u|_(i), |u|_(1) the largest.
 
-    Sorts, fits a decreasing line to |w| - weights (`chain_fit`), and sorts back: O(n log(n)**2)
+    Sorts, fits a decreasing line to |w| - weights (`isotonic_fit`), and sorts back: O(n log(n)**2)
     work for n weights. Weights that the penalty ties come back exactly equal.
 
     Args:
@@ -68,7 +68,7 @@ def sorted_l1_prox(w: Any, weights: Any) -> Any:
     """
     magnitude = ops.where(w < 0, -w, w)
     order = ops.argsort(-magnitude)
-    fitted = chain_fit((ops.take(magnitude, order) - weights)[None], math.inf, 0.0)[0]
+    fitted = isotonic_fit((ops.take(magnitude, order) - weights)[None], math.inf, 0.0)[0]
     kept = ops.take(ops.where(fitted < 0, 0.0, fitted), ops.argsort(order))
     return ops.where(w < 0, -kept, kept)
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.chain import chain_fit
+from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
 from keras_reg.ops.sorted_l1 import bh_weights, linear_weights, sorted_l1_prox
 from keras_reg.regularizers.penalty import Penalty, float_tensor
@@ -74,7 +74,7 @@ class SLOPE(Penalty):
         sizes = ops.take(size, order)
         jumps = ops.sign(sizes[1:] - sizes[:-1])
         over = ops.take(along, order) - ops.cast(charges, along.dtype)
-        fitted = chain_fit(over[None], math.inf, 0.0, jumps[None])[0]
+        fitted = isotonic_fit(over[None], math.inf, 0.0, jumps[None])[0]
         is_inside = ops.logical_and(ops.equal(sizes, 0.0), fitted < 0)
         return safe_norm(ops.where(is_inside, 0.0, fitted))
 

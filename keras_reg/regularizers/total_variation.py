@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.chain import chain_fit
 from keras_reg.ops.groups import from_group_rows, group_rows
+from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
 from keras_reg.ops.sums import total
 from keras_reg.regularizers.penalty import Penalty, float_tensor
@@ -64,7 +64,7 @@ class TotalVariation(Penalty):
         lines = self._lines(w)
         jumps = ops.sign(lines[:, 1:] - lines[:, :-1])
         # What no choice of subgradient between the jumps can cancel, by Moreau's identity.
-        left = chain_fit(-self._lines(gradient), strength, strength, jumps)
+        left = isotonic_fit(-self._lines(gradient), strength, strength, jumps)
         others = [length for at, length in enumerate(w.shape) if at != self.axis % len(w.shape)]
         return ops.reshape(safe_norm(left, axis=1), others)
 
@@ -97,7 +97,7 @@ class TotalVariation(Penalty):
         return x[(*(slice(None),) * (self.axis % len(x.shape)), slice(start, stop))]
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        fitted = chain_fit(self._lines(w), scale, scale)
+        fitted = isotonic_fit(self._lines(w), scale, scale)
         fused = from_group_rows(fitted, tuple(w.shape), self._others(w))
         return ops.where(ops.equal(scale, 0.0), w, fused)
 

@@ -1,4 +1,4 @@
-"""Exact fits of a piecewise constant line to data: isotonic regression and total variation."""
+"""Isotonic and nearly isotonic regression, and total variation: exact piecewise constant fits."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras_reg.ops.backend import compiled
 from keras_reg.ops.scan import scan_rows
 
 
-def chain_fit(y: Any, up: Any, down: Any, jumps: Any = None) -> Any:
+def isotonic_fit(y: Any, up: Any, down: Any, jumps: Any = None) -> Any:
     """Fits each row by a line whose steps up and down cost something.
 
     Solves argmin_x sum_i 0.5 * (x_i - y_i)**2 + up * max(0, x_{i+1} - x_i)
@@ -17,7 +17,8 @@ def chain_fit(y: Any, up: Any, down: Any, jumps: Any = None) -> Any:
 
     A piece of the line is first taken to be flat, at the mean of its data. Where a minimum cut at
     that level puts some of its elements above and the others below, the piece is broken there and
-    its neighbours pull at it with their costs; until no piece breaks. The cut is two scans of
+    its neighbours pull at it with their costs; until no piece breaks. Where neighbours lie too far
+    apart for any cost to level them, the first pieces end there. The cut is two scans of
     O(n) work and O(log n) depth. There are about as many rounds as halvings of the pieces, some
     log2(n); at worst, on data that grow geometrically, as many as there are pieces.
 
@@ -33,16 +34,23 @@ def chain_fit(y: Any, up: Any, down: Any, jumps: Any = None) -> Any:
     Example:
         >>> import keras
         >>> y = keras.ops.array([[3.0, 1.0, 2.0, 0.0]])
-        >>> keras.ops.convert_to_numpy(chain_fit(y, float("inf"), 0.0)).tolist()
+        >>> keras.ops.convert_to_numpy(isotonic_fit(y, float("inf"), 0.0)).tolist()
         [[3.0, 1.5, 1.5, 0.0]]
     """
     if y.shape[1] == 1:
         return y
     up, down = ops.cast(up, y.dtype), ops.cast(down, y.dtype)
     if jumps is None:
-        jumps = ops.zeros_like(y[:, 1:])
-
+        jumps = _certain_jumps(y, up, down)
     return _fit(y, ops.cast(jumps, y.dtype), up, down)
+
+
+def _certain_jumps(y: Any, up: Any, down: Any) -> Any:
+    """The directions of the steps that are too high for their costs to level."""
+    # Its neighbours together move an element by no more than up + down.
+    reach = 2.0 * (up + down)
+    rise = y[:, 1:] - y[:, :-1]
+    return ops.cast(rise > reach, y.dtype) - ops.cast(rise < -reach, y.dtype)
 
 
 def _break_until_flat(y: Any, jumps: Any, up: Any, down: Any) -> Any:
@@ -77,7 +85,7 @@ def _piece_means(data: Any, first: Any, last: Any) -> Any:
         return other + kept[0], more + kept[1], ops.logical_or(left[2], starts)
 
     ones = ops.ones_like(data)
-    total, count, _ = scan_rows(add, (data, ones, first))
+    total, count, _ = scan_rows(add, (data, ones, first), lambda _total, _count, starts: starts)
     return _fill_backwards(total / count, last)
 
 
@@ -97,7 +105,7 @@ def _minimum_cut(gain: Any, first: Any, last: Any, up: Any, down: Any) -> Any:
     alone = ops.clip(gain, low, high)
     low, high = ops.where(first, alone, low), ops.where(first, alone, high)
     shift = ops.where(first, 0.0, gain)
-    passed = scan_rows(compose, (shift, low, high))[1]
+    passed = scan_rows(compose, (shift, low, high), lambda _, low, high: low >= high)[1]
     before = ops.pad(passed[:, :-1], [[0, 0], [1, 0]])
     gain = gain + ops.where(first, 0.0, before)
     is_above = gain > ops.where(last, 0.0, down)
@@ -112,4 +120,4 @@ def _fill_backwards(x: Any, known: Any) -> Any:
         return ops.where(right[1], right[0], left[0]), ops.logical_or(left[1], right[1])
 
     backwards = (ops.flip(x, axis=1), ops.flip(known, axis=1))
-    return ops.flip(scan_rows(latest, backwards)[0], axis=1)
+    return ops.flip(scan_rows(latest, backwards, lambda _, known: known)[0], axis=1)
