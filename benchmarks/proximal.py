@@ -3,10 +3,12 @@
     KERAS_BACKEND=jax python benchmarks/proximal.py
 
 Four Dense(1024), batch 128, where reading and writing weights takes much of the time, and a CNN,
-where convolutions do. Run it on a quiet machine: the ratios of a loaded one mean little.
+where convolutions do; and every penalty with its default arguments on two Dense(512), batch 128.
+Run it on a quiet machine: the ratios of a loaded one mean little.
 """
 
 import argparse
+import inspect
 import itertools
 from collections.abc import Callable
 
@@ -18,6 +20,8 @@ from keras_reg import regularizers
 from keras_reg.optimizers import Proximal
 
 STRENGTH = 1e-3
+# Rounds of the table of every penalty, whose slowest steps take a second.
+SLOW_STEPS = 20
 OPTIMIZERS: dict[str, Callable] = {
     "Adam": lambda: keras.optimizers.Adam(),
     "Adam again": lambda: keras.optimizers.Adam(),
@@ -64,13 +68,47 @@ def training_step(network: Callable, optimizer: keras.Optimizer, jit_compile: bo
     return lambda: float(model.train_on_batch(x, y))
 
 
+def small_dense() -> tuple[keras.Model, tuple[int, ...], tuple[int, ...]]:
+    layers = [keras.layers.Dense(512, activation="relu") for _ in range(2)]
+    head = keras.layers.Dense(8)
+    return keras.Sequential([keras.Input((512,)), *layers, head]), (128, 512), (128, 8)
+
+
+def with_every_penalty() -> dict[str, Callable]:
+    """Adam, and Proximal around it with each penalty that has a proximal operator."""
+    found: dict[str, Callable] = {"Adam": lambda: keras.optimizers.Adam()}
+    for name, cls in inspect.getmembers(regularizers, inspect.isclass):
+        if inspect.isabstract(cls) or not issubclass(cls, regularizers.Penalty):
+            continue
+        penalty = cls()
+        if penalty.proximable:
+            found[name] = lambda penalty=penalty: Proximal(keras.optimizers.Adam(), penalty)
+    return found
+
+
+def measure_every_penalty(rounds: int, only: list[str]) -> None:
+    """One table; a penalty with a slow proximal operator takes part in the first rounds alone."""
+    backend = keras.backend.backend()
+    steps = {
+        name: training_step(small_dense, new(), backend == "jax")
+        for name, new in with_every_penalty().items()
+        if name == "Adam" or not only or name in only
+    }
+    for name, step in steps.items():
+        assert np.isfinite(step()), f"the loss with {name} is not finite"
+    table = timing.rows(timing.interleave(steps, rounds, warm_up=1), "Adam")
+    title = f"2 x Dense(512), batch 128, every penalty, {backend}"
+    timing.report(f"proximal {backend} every penalty", title, table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--only", nargs="*", default=list(OPTIMIZERS))
+    parser.add_argument("--penalties", nargs="*", default=[], help="of the last table; all if none")
     options = parser.parse_args()
     backend = keras.backend.backend()
-    ways = (True, False) if backend == "tensorflow" else (True,)
+    ways = {"tensorflow": (True, False), "torch": (False,)}.get(backend, (True,))
     for (title, network), jit in itertools.product(NETWORKS.items(), ways):
         steps = {
             name: training_step(network, new(), jit)
@@ -82,6 +120,7 @@ def main() -> None:
         table = timing.rows(timing.interleave(steps, options.rounds), "Adam")
         how = f"jit_compile={jit}"
         timing.report(f"proximal {backend} {how} {title[:3]}", f"{title}, {backend}, {how}", table)
+    measure_every_penalty(min(options.rounds, SLOW_STEPS), options.penalties)
 
 
 if __name__ == "__main__":
