@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from small_model import first_update
 from test_convergence import diabetes
 
 from keras_reg import regularizers
@@ -154,7 +155,7 @@ def test_optimizer_without_a_diagonal_metric_is_refused(name):
         pytest.skip(f"this Keras has no {name}")
     optimizer = Proximal(getattr(keras.optimizers, name)(), regularizers.L1(0.1), metric="adaptive")
     with pytest.raises(ValueError, match=rf"Adam, .*{name}.*kernel"):
-        optimizer.build([keras.Variable(START, name="kernel")])
+        first_update(optimizer, [keras.Variable(START, name="kernel")])
 
 
 @pytest.mark.parametrize(
@@ -167,8 +168,9 @@ def test_optimizer_without_a_diagonal_metric_is_refused(name):
     ],
 )
 def test_penalty_of_several_weights_is_refused(penalty):
+    optimizer = Proximal("adam", penalty, metric="adaptive")
     with pytest.raises(ValueError, match=r"sum over single weights.*kernel"):
-        Proximal("adam", penalty, metric="adaptive").build([keras.Variable(START, name="kernel")])
+        first_update(optimizer, [keras.Variable(START, name="kernel")])
 
 
 def test_each_of_several_optimizers_has_its_own_metric():
@@ -180,7 +182,7 @@ def test_each_of_several_optimizers_has_its_own_metric():
     inner = keras.optimizers.MultiOptimizer(choose)
     variables = [keras.Variable(START, name=name) for name in "ab"]
     with pytest.raises(ValueError, match=r"SGD.* for b"):
-        Proximal(inner, regularizers.L1(0.1), metric="adaptive").build(variables)
+        first_update(Proximal(inner, regularizers.L1(0.1), metric="adaptive"), variables)
 
 
 @pytest.mark.parametrize("metric", [None, 1, "sgd", "Adaptive"])

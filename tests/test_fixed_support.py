@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from small_model import dense_model, fit, weights_of
+from small_model import dense_model, first_update, fit, weights_of
 
 from keras_reg import regularizers
 from keras_reg.optimizers import FixedSupport, Proximal
@@ -156,7 +156,7 @@ def test_no_plain_optimizer_is_refused(optimizer):
 
 def test_model_without_kernels_is_refused():
     with pytest.raises(ValueError, match="kernel or embedding matrix"):
-        FixedSupport("sgd").build([keras.Variable([1.0], name="gain")])
+        first_update(FixedSupport("sgd"), [keras.Variable([1.0], name="gain")])
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's")

@@ -5,6 +5,7 @@ import numpy as np
 import oracles
 import pytest
 from keras import ops
+from small_model import first_update
 
 from keras_reg import optimizers, regularizers
 from keras_reg.regularizers import L1, MCP, SCAD, GroupLasso, SparseGroupLasso
@@ -151,7 +152,7 @@ def test_weights_of_a_wrong_shape_name_the_variable(cls, group_axis, shape, want
     plain.build((None, 4))
     optimizer = optimizers.Proximal(keras.optimizers.SGD(0.1), {"hidden/kernel": penalty})
     with pytest.raises(ValueError, match=message):
-        optimizer.build(plain.trainable_variables)
+        first_update(optimizer, plain.trainable_variables)
 
 
 @pytest.mark.parametrize("name", ["L0", "L2", "Lq", "LogSum", "CappedL1", "ElasticNet"])

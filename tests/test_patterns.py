@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from catalogue import PROJECTIONS
 from keras import ops
+from small_model import first_update
 
 from keras_reg import regularizers, schedules
 from keras_reg.ops import largest, largest_along, largest_of_all
@@ -281,7 +282,7 @@ def test_shape_that_does_not_fit_names_the_variable():
     ]:
         model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(6, name="out")])
         with pytest.raises(ValueError, match=message):
-            Proximal("sgd", penalty).build(model.trainable_variables)
+            first_update(Proximal("sgd", penalty), model.trainable_variables)
         with pytest.raises(ValueError, match="shape"):
             penalty.prox(np.ones((8, 6), "float32"), 1.0)
 

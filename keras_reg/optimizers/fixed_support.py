@@ -31,7 +31,8 @@ class FixedSupport(Wrapper):
         name: str. The optimizer's name.
     Raises:
         TypeError: if `optimizer` is no Keras optimizer, or another wrapper.
-        ValueError: at build if no variable is a kernel or an embedding matrix.
+        ValueError: when it is built, or in its first update if it was loaded, if no variable is a
+            kernel or an embedding matrix.
     Reference: Meinshausen, "Relaxed Lasso", Computational Statistics & Data Analysis 2007.
 
     Example:
@@ -82,11 +83,6 @@ class FixedSupport(Wrapper):
             "name": self.name,
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
         }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "FixedSupport":
-        optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
-        return cls(**{**config, "optimizer": optimizer})
 
 
 def _kept(w: Any, kept: Any) -> Any:

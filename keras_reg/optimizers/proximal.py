@@ -1,5 +1,6 @@
 """Proximal: any Keras optimizer, with a proximal step after each of its updates."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ from keras_reg.ops.updates import compiled_in_graph, update
 from keras_reg.optimizers.metrics import Diagonal, check_metric, diagonal_of
 from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.shown import shown
-from keras_reg.optimizers.step_length import MomentumTravel, StepLength
+from keras_reg.optimizers.step_length import MomentumTravel, StepLength, check_momentum
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.regularizers.penalty import Penalty, widen
+from keras_reg.structure import path_of
 
 
 class _Pair(NamedTuple):
@@ -45,6 +47,10 @@ class Proximal(Wrapper):
     step learning_rate / d_i for weight i. Then loss + penalty is stationary as written. That is for
     penalties of single weights inside Adam, AdamW, Nadam, Adamax, RMSprop or Adagrad.
 
+    The proximal step acts on every variable that is given to `apply` (`fit` gives all trainable
+    ones), whether or not the loss depends on it: where it does not, the gradient is zero and the
+    penalty alone decides. To leave a weight as it is, freeze it.
+
     Averages of the weights (`use_ema`) are taken after the proximal step and are zero where the
     weights are: the average of a weight is that since it was last zero.
 
@@ -61,10 +67,12 @@ class Proximal(Wrapper):
         name: str. The optimizer's name.
     Raises:
         TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
-        ValueError: at construction if `every` or `metric` is out of range; at build (`fit` does it)
-            if a pattern matches nothing, if two match one variable, if a variable has a
+        ValueError: at construction if `every` or `metric` is out of range; when it is built
+            (`fit` does it), or in its first update if it was loaded or there was no trainable
+            variable, if a pattern matches nothing, if two match one variable, if a variable has a
             `kernel_regularizer` of this package too, if a penalty does not fit a variable's shape,
-            or if there is no adaptive step for it, or if a momentum is 1.
+            if there is no adaptive step for it, or if a momentum is 1.
+    Warns: then, if a variable has a `kernel_regularizer` of Keras too.
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
         Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling; Yun, Lozano &
         Yang, "A General Family of Stochastic Proximal Gradient Methods for Deep Learning", 2020,
@@ -78,6 +86,10 @@ class Proximal(Wrapper):
         >>> type(optimizer.inner_optimizer).__name__
         'Adam'
     """
+
+    # Declared here, so that they are not looked for in the optimizer inside.
+    every: int = 1
+    metric: str = "euclidean"
 
     def __init__(
         self,
@@ -104,6 +116,9 @@ class Proximal(Wrapper):
     def strength_scale(self) -> Any:
         """A variable that multiplies every strength, 1 at the start. Assign a number to set it.
 
+        Setting it to anything but a finite number >= 0 raises ValueError. In the compiled step, a
+        negative value or NaN counts as 0.
+
         A change takes effect in the compiled step, as one of the learning rate does: at once, or
         for JAX's `fit` when an epoch begins. A callback that acts within an epoch there calls
         `model.jax_state_sync()` first. `TopK` and `NM` have no strength: only 0 changes what they
@@ -113,6 +128,7 @@ class Proximal(Wrapper):
 
     @strength_scale.setter
     def strength_scale(self, value: Any) -> None:
+        value = schedules.check_number(value, "strength_scale", at_least=0)
         self._strength_scale.assign(value)
 
     def resolve(self, variables: Iterable[Any]) -> list[tuple[Penalty, Any]]:
@@ -130,24 +146,21 @@ class Proximal(Wrapper):
     def _own_variables(self) -> dict[str, Any]:
         return {"strength_scale": self._strength_scale, **self._momentum_travel.by_name()}
 
-    def _add_scalar(self, name: str, value: float) -> Any:
-        return self.add_variable(
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            dtype="float32",
-            aggregation="only_first_replica",
-            name=name,
-        )
+    def build(self, variables: Iterable[Any]) -> None:
+        """Builds the wrapped optimizer, and what the proximal step keeps for each momentum."""
+        super().build(variables)
+        self._momentum_travel.add(self._members(), self._add_scalar)
 
     def _find(self, variables: list[Any]) -> list[Any]:
         pairs = []
         for penalty, variable in self._rules.resolve(variables):
             owner = self._owner(variable)
+            check_momentum(owner)
             is_adaptive = self.metric == "adaptive"
             diagonal = diagonal_of(owner, penalty, variable) if is_adaptive else None
             pairs.append(_Pair(penalty, variable, owner, diagonal))
         self._plan = _Plan(pairs)
-        self._momentum_travel.add([pair.optimizer for pair in pairs], self._add_scalar)
+        _warn_of_regularizers(pairs)
         return [pair.variable for pair in pairs]
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
@@ -160,7 +173,7 @@ class Proximal(Wrapper):
             self._update_and_shrink(grads, variables)
 
     def _update_and_shrink(self, grads: list[Any], variables: list[Any]) -> None:
-        updated = {self._var_key(v) for g, v in zip(grads, variables, strict=True) if g is not None}
+        given = {self._var_key(variable) for variable in variables}
         lengths = {
             id(owner): StepLength(owner, self.every, self._momentum_travel.of(owner))
             for owner in (pair.optimizer for pair in self._plan.pairs)
@@ -170,7 +183,7 @@ class Proximal(Wrapper):
         steps = {key: length.after_update() * scale for key, length in lengths.items()}
         prox_of = _prox_of if self.every == 1 else _prox_when_due
         for penalty, variable, owner, diagonal in self._plan.pairs:
-            if self._var_key(variable) in updated:
+            if self._var_key(variable) in given:
                 iteration = lengths[id(owner)].iteration
                 slots = diagonal.slots() if diagonal else ()
                 prox = prox_of(penalty, diagonal.lengths if diagonal else None)
@@ -190,13 +203,21 @@ class Proximal(Wrapper):
             "metric": self.metric,
         }
 
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Proximal":
-        nested = {
-            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
-            for key in ("optimizer", "penalties")
-        }
-        return cls(**{**config, **nested})
+
+def _warn_of_regularizers(pairs: list[_Pair]) -> None:
+    """Warns of variables whose layer has a regularizer of Keras beside a proximal penalty."""
+    twice = [
+        f"{path_of(pair.variable)} ({type(regularizer).__name__} and {pair.penalty})"
+        for pair in pairs
+        if (regularizer := getattr(pair.variable, "regularizer", None)) is not None
+    ]
+    if twice:
+        warnings.warn(
+            "Expected one penalty on a variable, in the loss or in Proximal. These have a "
+            "regularizer of Keras in their layer and one of Proximal, and both act: "
+            + ", ".join(twice),
+            stacklevel=2,
+        )
 
 
 class _Plan:

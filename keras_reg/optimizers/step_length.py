@@ -24,17 +24,9 @@ class MomentumTravel:
         self._held: list[tuple[Any, Any]] = []
 
     def add(self, optimizers: Iterable[Any], make: Callable[[str, float], Any]) -> None:
-        """Makes a variable, by `make(name, value)`, for each optimizer with momentum.
-
-        Raises: ValueError if a momentum is 1.
-        """
+        """Makes a variable, by `make(name, value)`, for each optimizer with momentum."""
         for optimizer in optimizers:
-            momentum = optimizer.momentum if isinstance(optimizer, _WITH_MOMENTUM) else 0.0
-            if momentum >= 1.0:
-                raise ValueError(
-                    f"Expected a momentum below 1 in {optimizer.name}. Received: {momentum}"
-                )
-            if momentum and self.of(optimizer) is None:
+            if _momentum(optimizer) and self.of(optimizer) is None:
                 number = f"_{len(self._held)}" if self._held else ""
                 self._held.append((optimizer, make(f"momentum_travel{number}", 0.0)))
 
@@ -45,6 +37,17 @@ class MomentumTravel:
     def by_name(self) -> dict[str, Any]:
         """The variables, by the names they are saved under."""
         return {travel.name: travel for _, travel in self._held}
+
+
+def check_momentum(optimizer: Any) -> None:
+    """Raises: ValueError if the momentum is 1: no proximal step would be long enough."""
+    momentum = _momentum(optimizer)
+    if momentum >= 1.0:
+        raise ValueError(f"Expected a momentum below 1 in {optimizer.name}. Received: {momentum}")
+
+
+def _momentum(optimizer: Any) -> float:
+    return optimizer.momentum if isinstance(optimizer, _WITH_MOMENTUM) else 0.0
 
 
 class StepLength:

@@ -16,11 +16,27 @@ from keras_reg.optimizers.averages import Averages
 # replica sees a copy of its own, and `_trainable_variables`, those an optimizer was built with.
 
 
+# What every optimizer has an attribute for; that of a wrapper is the one inside's.
+_SETTINGS = (
+    "weight_decay",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "gradient_accumulation_steps",
+)
+
+
 class Wrapper(keras.optimizers.Optimizer, abc.ABC):
     """Abstract base: the optimizer inside updates the weights and holds nearly all state.
 
-    A subclass writes `_update`, which calls the optimizer inside and corrects what it did, and
-    `get_config`. Moving averages of the weights (`use_ema`) are those of the corrected weights.
+    Every attribute that a wrapper lacks, from `clipnorm` to Adam's `beta_1`, is read from the
+    optimizer inside and set there.
+
+    A subclass writes `_find`, `_update`, which calls the optimizer inside and corrects what it did,
+    and `get_config`. Moving averages of the weights (`use_ema`) are those of the corrected weights.
 
     Args:
         optimizer: a `keras.optimizers.Optimizer`, or its name.
@@ -30,8 +46,35 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
 
     def __init__(self, optimizer: Any, name: str | None = None):
         super().__init__(learning_rate=0.0, name=name)
+        for setting in _SETTINGS:
+            self.__dict__.pop(setting)
         self.inner_optimizer = check_optimizer(optimizer)
         self._averages = Averages(self.inner_optimizer, ())
+        self._is_resolved = self._is_from_config = False
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks only for what the wrapper itself does not have.
+        if name.startswith("_") or "inner_optimizer" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._check_setting(name)
+        return getattr(self.inner_optimizer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_own = name.startswith("_") or name in self.__dict__ or hasattr(type(self), name)
+        inner = self.__dict__.get("inner_optimizer")
+        if is_own or inner is None or not hasattr(inner, name):
+            super().__setattr__(name, value)
+        else:
+            self._check_setting(name)
+            setattr(inner, name, value)
+
+    def _check_setting(self, name: str) -> None:
+        """Refuses what a `MultiOptimizer` keeps for itself and does not use."""
+        if name in _SETTINGS and hasattr(self.inner_optimizer, "optimizers"):
+            raise AttributeError(
+                f"Expected `{name}` of one optimizer. Received: a {type(self).__name__} round a "
+                "MultiOptimizer, whose members have one each: see its `optimizers`"
+            )
 
     @classmethod
     def all_of(cls, model: Any) -> list[Any]:
@@ -74,15 +117,46 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
 
     @abc.abstractmethod
     def _find(self, variables: list[Any]) -> list[Any]:
-        """The variables whose value `_update` corrects, once the optimizer inside is built."""
+        """The variables whose value `_update` corrects, once the optimizer inside is built.
+
+        Raises: ValueError if what this optimizer should do does not fit the variables.
+        """
 
     def build(self, variables: Iterable[Any]) -> None:
-        """Builds the wrapped optimizer and finds the variables to act on."""
+        """Builds the wrapped optimizer and finds the variables to act on.
+
+        In the first update that has gradients instead, if there are none yet, or if the optimizer
+        comes from a config: a model that is loaded may have frozen those that are named. Otherwise
+        errors come here, since one in the first update would cost JAX's `fit` the model's weights.
+        """
         variables = list(variables)
         self.inner_optimizer.build(variables)
+        # Averages and accumulators are the one inside's: the base class is to make none.
+        self.__dict__.update(use_ema=False, gradient_accumulation_steps=None)
         super().build(variables)
-        corrected = [(variable, self._owner(variable)) for variable in self._find(variables)]
-        self._averages = Averages(self.inner_optimizer, corrected)
+        for setting in ("use_ema", "gradient_accumulation_steps"):
+            self.__dict__.pop(setting)
+        self._is_resolved = False
+        if variables and not self._is_from_config:
+            self._resolve()
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> Any:
+        nested = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
+            for key in ("optimizer", "penalties")
+            if key in config
+        }
+        optimizer = cls(**{**config, **nested})
+        optimizer._is_from_config = True
+        return optimizer
+
+    def _resolve(self) -> None:
+        """Finds the variables to act on, once."""
+        if not self._is_resolved:
+            corrected = [(v, self._owner(v)) for v in self._find(self._trainable_variables)]
+            self._averages = Averages(self.inner_optimizer, corrected)
+            self._is_resolved = True
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Updates the variables."""
@@ -93,6 +167,9 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
             trainable_variables = list(trainable_variables)
             if not self.built:
                 self.build(trainable_variables)
+        # Where there are no variables, the optimizer inside says what is wrong.
+        if self._trainable_variables and any(gradient is not None for gradient in grads):
+            self._resolve()
         before = self._averages.before_update()
         with self._averages.not_overwriting():
             self._update(grads, trainable_variables or self._trainable_variables)
@@ -111,6 +188,46 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
     def _own_variables(self) -> dict[str, Any]:
         """State of this optimizer itself, by the names it is saved under."""
         return {}
+
+    def add_variable(self, *arguments: Any, **named: Any) -> Any:
+        """Adds a variable to the wrapped optimizer."""
+        return self.inner_optimizer.add_variable(*arguments, **named)
+
+    def add_variable_from_reference(self, *arguments: Any, **named: Any) -> Any:
+        """Adds a variable to the wrapped optimizer."""
+        return self.inner_optimizer.add_variable_from_reference(*arguments, **named)
+
+    def add_optimizer_variables(self, *arguments: Any, **named: Any) -> Any:
+        """Adds variables to the wrapped optimizer."""
+        return self.inner_optimizer.add_optimizer_variables(*arguments, **named)
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Excludes variables from the weight decay of the wrapped optimizer."""
+        members = self._members()
+        if not members:
+            raise ValueError(
+                "Expected a MultiOptimizer whose members are known. Received one that chooses them "
+                "by a function when it is built: exclude variables from the weight decay of each"
+            )
+        for member in members:
+            member.exclude_from_weight_decay(var_list, var_names)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Raises: NotImplementedError. `apply` updates variables and corrects them."""
+        raise NotImplementedError(
+            f"{type(self).__name__} updates variables in `apply` alone: `update_step` of the "
+            "optimizer inside would leave them uncorrected."
+        )
+
+    def _add_scalar(self, name: str, value: float) -> Any:
+        """A variable of this optimizer itself."""
+        return super().add_variable(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            aggregation="only_first_replica",
+            name=name,
+        )
 
     def set_weights(self, weights: Any) -> None:
         """Sets the values of `variables`."""
@@ -185,9 +302,13 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
         for name, variable in own.items():
             variable.assign(store[name])
 
+    def _members(self) -> list[Any]:
+        """The optimizers that make the updates: those of a `MultiOptimizer`, or the one inside."""
+        return list(getattr(self.inner_optimizer, "optimizers", [self.inner_optimizer]))
+
     def _owner(self, variable: Any) -> Any:
         """The optimizer that updates a variable: one of several in a `MultiOptimizer`."""
-        for optimizer in getattr(self.inner_optimizer, "optimizers", ()):
+        for optimizer in self._members():
             keys = {optimizer._var_key(v) for v in optimizer._trainable_variables}
             if optimizer._var_key(variable) in keys:
                 return optimizer

@@ -2,11 +2,13 @@
 
 import abc
 import inspect
+import numbers
 import reprlib
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_reg import schedules
@@ -72,18 +74,22 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
 
         Args:
             w: float tensor.
-            step: float or scalar tensor >= 0. A step of 0 returns `w` exactly.
+            step: float or scalar tensor >= 0. A step of 0 returns `w` exactly. In a tensor, a
+                negative number or NaN counts as 0, and so it does in the value of a schedule.
             iteration: integer scalar, where the strength is a schedule.
         """
         self.check_proximable()
         w = float_tensor(w)
         self.check_shape(tuple(w.shape))
+        check_step(step)
         if iteration is None:
             strength = self._constant_strength("in prox(w, step) without an iteration")
         else:
             strength = schedules.evaluate(self.strength, iteration, at_least=0.0)
         wide = widen(w)
         scale = ops.cast(step, wide.dtype) * ops.cast(strength, wide.dtype)
+        # A negative step or scale of strengths would make weights grow.
+        scale = ops.where(ops.greater(scale, 0), scale, ops.zeros_like(scale))
         return ops.cast(self._omega_prox(wide, scale), w.dtype)
 
     @abc.abstractmethod
@@ -148,6 +154,16 @@ def _shown(value: Any) -> str:
     value = value.tolist() if hasattr(value, "tolist") else value
     # An array may be as large as a kernel.
     return reprlib.repr(value) if isinstance(value, list) else schedules.shown(value)
+
+
+def check_step(step: Any) -> None:
+    """Raises: ValueError if a step is known and not a finite number >= 0.
+
+    Example:
+        >>> check_step(0.1)
+    """
+    if isinstance(step, (str, numbers.Real, np.generic)):
+        schedules.check_number(step, "step", at_least=0)
 
 
 def float_tensor(w: Any) -> Any:

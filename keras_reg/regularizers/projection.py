@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_reg.ops.backend import kept_alone
-from keras_reg.regularizers.penalty import Penalty, float_tensor, widen
+from keras_reg.regularizers.penalty import Penalty, check_step, float_tensor, widen
 
 
 class Projection(Penalty):
@@ -46,6 +46,7 @@ class Projection(Penalty):
     def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
         w = float_tensor(w)
         self.check_shape(tuple(w.shape))
+        check_step(step)
         return self._project(w, step, iteration)
 
     def max_strength(self, gradient: Any) -> float:
@@ -69,5 +70,5 @@ class Projection(Penalty):
     def _project(self, w: Any, step: Any, iteration: Any) -> Any:
         wide = widen(w)
         kept = ops.logical_or(self._kept(wide, iteration), ops.logical_not(ops.isfinite(wide)))
-        stays = ops.logical_or(kept, ops.less_equal(step, 0))
+        stays = ops.logical_or(kept, ops.logical_not(ops.greater(step, 0)))
         return kept_alone(w, stays)
