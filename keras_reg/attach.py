@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_reg import structure
+from keras_reg.keras_private import forget_traces
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import Penalty
 from keras_reg.structure import Kept, RegularizerAttribute, is_kernel, path_of
@@ -100,7 +101,7 @@ def regularize(model: keras.Model, rules: Rules, strict: bool = False) -> list[A
         variable.regularizer = penalty
         for attribute in attributes:
             setattr(attribute.layer, attribute.name, penalty)
-    _forget_traces(model)
+    forget_traces(model)
     return rows
 
 
@@ -262,11 +263,3 @@ _AGAIN = (
     "rules; or give the penalties to `keras_reg.optimizers.Proximal`, which is saved with a "
     "compiled model. `strict=True` makes this an error"
 )
-
-
-def _forget_traces(model: keras.Model) -> None:
-    """Makes Keras trace its steps again: those it has hold the losses of before."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.Model):
-            layer.train_function = None
-            layer.test_function = None

@@ -16,6 +16,36 @@ def layers_in(layer: Any, recursive: bool = True) -> list[Any]:
     return list(layer._flatten_layers(include_self=False, recursive=recursive))
 
 
+def forget_traces(model: Any) -> None:
+    """Makes Keras trace the steps of a model, and of those in it, again.
+
+    `compile` does so too, but would take another optimizer and other metrics.
+    """
+    for layer in model._flatten_layers():
+        if hasattr(layer, "train_function"):
+            layer.train_function = None
+            layer.test_function = None
+
+
+def average_of(optimizer: Any, variable: Any) -> Any:
+    """The moving average that an optimizer with `use_ema` keeps of a variable, or None.
+
+    It is among the public `variables`, but two weights may have one path, so that names do not tell
+    which is whose. Keras's own SwapEMAWeights reads the same name.
+    """
+    return state_of(optimizer, "_model_variables_moving_average", variable)
+
+
+def state_of(optimizer: Any, name: str, variable: Any) -> Any:
+    """What an optimizer keeps of a variable in its list of this name, such as `_velocities`."""
+    return getattr(optimizer, name)[optimizer._get_variable_index(variable)]
+
+
+def variables_of(optimizer: Any) -> list[Any]:
+    """The variables that an optimizer was built with: it has no public list of them."""
+    return optimizer._trainable_variables
+
+
 def nodes_of(model: Any) -> list[Any]:
     """The calls in the graph of a Functional model or of a built Sequential, in their order.
 

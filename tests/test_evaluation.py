@@ -134,3 +134,9 @@ def test_what_is_refused():
         kr.compare({"net": model}, X, CLASSES + 0.5, ["accuracy"])
     with pytest.raises(KeyError, match="the models are"):
         kr.compare({"net": model}, X, CLASSES, ["accuracy"])["other"]
+
+
+@pytest.mark.parametrize("bad", ["model", None, [1]])
+def test_what_is_no_model_is_refused(bad):
+    with pytest.raises(TypeError, match=r"Expected a keras\.Model"):
+        kr.compare({"bad": bad}, np.ones((4, 3)), np.zeros(4), metrics=["accuracy"])

@@ -1,11 +1,23 @@
 """What this package expects of the private names of Keras that it reads."""
 
+import ast
 import itertools
+import pathlib
 
 import keras
+import numpy as np
 from keras import layers
 
-from keras_reg.keras_private import layers_in, nodes_of, unrecorded
+import keras_reg
+from keras_reg.keras_private import (
+    average_of,
+    forget_traces,
+    layers_in,
+    nodes_of,
+    state_of,
+    unrecorded,
+    variables_of,
+)
 
 
 def test_layers_in_a_layer():
@@ -55,3 +67,39 @@ def test_calls_that_are_taken_back():
         assert len(outer.inner._inbound_nodes) == inner + 1
     assert len(outer.inner._inbound_nodes) == inner
     assert len(outer._inbound_nodes) == 1
+
+
+def test_what_an_optimizer_keeps_of_a_variable():
+    first, second = (keras.Variable(np.full(2, at, "float32"), name="same") for at in (1.0, 2.0))
+    optimizer = keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5)
+    optimizer.build([first, second])
+    assert [id(one) for one in variables_of(optimizer)] == [id(first), id(second)]
+    optimizer.apply([keras.ops.zeros(2), keras.ops.ones(2)])
+    velocities = [state_of(optimizer, "_velocities", one) for one in (first, second)]
+    assert [bool(np.any(keras.ops.convert_to_numpy(one))) for one in velocities] == [False, True]
+    averages = [keras.ops.convert_to_numpy(average_of(optimizer, one)) for one in (first, second)]
+    assert averages[0].tolist() == [1.0, 1.0]
+    assert averages[1][0] < 2.0
+
+
+def test_a_model_whose_traces_are_forgotten_counts_a_new_loss():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_initializer="ones")])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = np.ones((1, 2), "float32"), np.full((1, 1), 2.0, "float32")
+    before = model.fit(x, y, verbose=0).history["loss"][0]
+    model.layers[0].kernel.regularizer = keras.regularizers.L2(1.0)
+    forget_traces(model)
+    assert model.fit(x, y, verbose=0).history["loss"][0] == before + 2.0
+
+
+def test_no_other_file_reads_a_private_name_of_a_layer_or_model():
+    """The optimizers of this package are subclasses: `self._var_key` and the like are theirs."""
+    found = {
+        f"{path.name}: {ast.unparse(node)}"
+        for path in pathlib.Path(keras_reg.__file__).parent.rglob("*.py")
+        if path.name != "keras_private.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("_flatten_layers", "_nodes_by_depth", "_functional", "_inbound_nodes")
+    }
+    assert found == set()

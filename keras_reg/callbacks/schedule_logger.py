@@ -8,6 +8,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_reg import schedules
+from keras_reg.keras_private import layers_in
 from keras_reg.layers import Scheduled
 from keras_reg.optimizers import Proximal
 
@@ -50,7 +51,7 @@ class ScheduleLogger(keras.callbacks.Callback):
 def _rates(model: Any) -> dict[str, float]:
     rates: dict[str, float] = {}
     # No public name lists the layers inside of layers too.
-    for layer in model._flatten_layers():
+    for layer in [model, *layers_in(model)]:
         if isinstance(layer, Scheduled) and isinstance(layer.rate, LearningRateSchedule):
             # Two parts of a model may have a layer of the same name.
             same = sum(key.split(":")[0] == f"rate/{layer.name}" for key in rates)

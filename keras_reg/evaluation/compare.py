@@ -15,6 +15,7 @@ from rich.table import Table
 from keras_reg.evaluation.cost import file_size, latency
 from keras_reg.evaluation.scores import Metric, check_metrics, name_of, score
 from keras_reg.report import sparsity
+from keras_reg.report.analysis import check_built
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +159,7 @@ def compare(
         A `Comparison`.
 
     Raises:
+        TypeError: if one is no model.
         ValueError: if there is no model, one is not built, or a metric is not known.
         ImportError: if scikit-learn is missing.
 
@@ -171,6 +173,8 @@ def compare(
     """
     if not isinstance(models, dict) or not models:
         raise ValueError(f"Expected a dict from names to models. Received: models={models!r}")
+    for model in models.values():
+        check_built(model)
     checked = check_metrics(metrics)
     batch = keras.tree.map_structure(lambda array: array[:batch_size], x)
     rows = []

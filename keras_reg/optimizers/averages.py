@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_reg.keras_private import average_of, variables_of
 from keras_reg.ops.backend import read
 from keras_reg.ops.updates import update
 
@@ -37,7 +38,7 @@ class Averages:
             if optimizer.use_ema and optimizer.ema_overwrite_frequency
         ]
         self._corrected = [
-            (variable, _average_of(owner, variable), owner)
+            (variable, average_of(owner, variable), owner)
             for variable, owner in corrected
             if owner.use_ema
         ]
@@ -72,16 +73,10 @@ class Averages:
         for optimizer, frequency in self._frequencies:
             count = before.iterations[id(optimizer)] + 1
             is_due = ops.equal(ops.mod(count, frequency), 0)
-            for variable in optimizer._trainable_variables:
-                average = _average_of(optimizer, variable)
+            for variable in variables_of(optimizer):
+                average = average_of(optimizer, variable)
                 if average is not None:
                     update(variable, _overwritten, read(average), is_due)
-
-
-def _average_of(optimizer: Any, variable: Any) -> Any:
-    # Keras has no public name for it; its own SwapEMAWeights reads this one.
-    averages = optimizer._model_variables_moving_average
-    return averages[optimizer._get_variable_index(variable)]
 
 
 def _averaged(momentum: float) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_reg.keras_private import state_of
 from keras_reg.ops.backend import read
 from keras_reg.regularizers.l2_sp import L2SP
 from keras_reg.regularizers.penalty import Penalty
@@ -64,18 +65,13 @@ def diagonal_of(optimizer: Any, penalty: Penalty, variable: Any) -> Diagonal:
     )
 
 
-def _slot(optimizer: Any, name: str, variable: Any) -> Any:
-    # Two variables may have one path, so names do not tell an optimizer's public `variables` apart.
-    return getattr(optimizer, name)[optimizer._get_variable_index(variable)]
-
-
 def _adam(optimizer: Any, variable: Any) -> Diagonal:
     name = "_velocity_hats" if optimizer.amsgrad else "_velocities"
-    return _bias_corrected(optimizer, _slot(optimizer, name, variable), inside=False)
+    return _bias_corrected(optimizer, state_of(optimizer, name, variable), inside=False)
 
 
 def _nadam(optimizer: Any, variable: Any) -> Diagonal:
-    return _bias_corrected(optimizer, _slot(optimizer, "_velocities", variable), inside=True)
+    return _bias_corrected(optimizer, state_of(optimizer, "_velocities", variable), inside=True)
 
 
 def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Diagonal:
@@ -93,19 +89,19 @@ def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Diagonal:
 
 
 def _adamax(optimizer: Any, variable: Any) -> Diagonal:
-    norm, epsilon = _slot(optimizer, "_u", variable), optimizer.epsilon
+    norm, epsilon = state_of(optimizer, "_u", variable), optimizer.epsilon
     return Diagonal(lambda: [read(norm)], lambda u: 1.0 / (u + epsilon))
 
 
 def _adagrad(optimizer: Any, variable: Any) -> Diagonal:
-    sums, epsilon = _slot(optimizer, "_accumulators", variable), optimizer.epsilon
+    sums, epsilon = state_of(optimizer, "_accumulators", variable), optimizer.epsilon
     return Diagonal(lambda: [read(sums)], lambda a: 1.0 / ops.sqrt(a + epsilon))
 
 
 def _rmsprop(optimizer: Any, variable: Any) -> Diagonal:
-    slots = [_slot(optimizer, "_velocities", variable)]
+    slots = [state_of(optimizer, "_velocities", variable)]
     if optimizer.centered:
-        slots.append(_slot(optimizer, "_average_gradients", variable))
+        slots.append(state_of(optimizer, "_average_gradients", variable))
     epsilon = optimizer.epsilon
 
     def lengths(v: Any, mean: Any = 0.0) -> Any:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
-from keras_reg.ops.backend import read
+from keras_reg.ops.backend import on_host
 from keras_reg.report.analysis import Analysis
 from keras_reg.report.rows import PATTERNS, REDUCTIONS
 from keras_reg.structure.layout import Layout
@@ -68,7 +67,7 @@ def read_once(analysis: Analysis, tolerances: list[float]) -> Reading:
 
 def values(variable: Any) -> np.ndarray:
     """A variable's values, in a type that NumPy computes with."""
-    array = np.asarray(ops.convert_to_numpy(read(variable)))
+    array = on_host(variable)
     return array if array.dtype in ("float32", "float64") else array.astype("float32")
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_reg.keras_private import layers_in
+
 
 class RegularizerAttribute(NamedTuple):
     """An attribute of a layer that holds a regularizer."""
@@ -102,7 +104,7 @@ class _Probe(keras.regularizers.Regularizer):
 def _owned(layer: Any, above: tuple) -> Iterator[tuple[Any, tuple]]:
     """Each variable with the layer that owns it and the layers round that, innermost first."""
     chain = (layer, *above)
-    children = list(layer._flatten_layers(False, recursive=False))
+    children = layers_in(layer, recursive=False)
     inside = {id(weight) for child in children for weight in child.weights}
     yield from ((weight, chain) for weight in layer.weights if id(weight) not in inside)
     for child in children:
@@ -179,7 +181,7 @@ def _rebuilt(layer: Any) -> set[int]:
 
 def _places(layer: Any) -> Iterator[tuple[tuple[int, str], Any]]:
     """Each variable after the number of its layer and its name, which a copy has too."""
-    numbers = {id(inner): number for number, inner in enumerate(layer._flatten_layers())}
+    numbers = {id(inner): number for number, inner in enumerate([layer, *layers_in(layer)])}
     for variable, chain in _owned(layer, ()):
         yield (numbers[id(chain[0])], _plain(variable.name)), variable
 
