@@ -1,4 +1,4 @@
-"""The rules of the house: who imports whom, how long a file is, what has a docstring."""
+"""The rules of the package: who imports whom, how long a file is, what has a docstring."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ ROOT = pathlib.Path(keras_reg.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 NATIVE = {"tensorflow", "jax", "torch"}
 
-# A room of the package, and the rooms it may import besides itself.
+# A subpackage, and those it may import besides itself.
 MAY_IMPORT = {
     "ops": set(),
     "keras_private": set(),
@@ -76,7 +76,7 @@ def test_imports_run_one_way():
         room = room_of(path)
         if room == "__init__":
             continue
-        assert room in MAY_IMPORT, f"Expected the rules here to name the room {room!r}"
+        assert room in MAY_IMPORT, f"Expected the rules here to name {room!r}"
         own = [name for name in imported(path.read_text()) if name.split(".")[0] == "keras_reg"]
         rooms = {f"{name}.".split(".")[1] for name in own}
         allowed = MAY_IMPORT[room] | {room, "keras_private"}
