@@ -81,3 +81,30 @@ def test_eight_devices_train_as_one():
         assert_same_weights(results[f"{name} averaged"], results["alone averaged"])
     plain, penalized = result_of(counted)
     assert penalized == plain
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="DistributedDataParallel is PyTorch's")
+def test_two_processes_train_as_one(tmp_path):
+    def processes(count):
+        (port,) = free_ports(1)
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+        return [
+            start(
+                "train_in_torch",
+                **address,
+                RANK=str(rank),
+                REPORT=str(tmp_path / f"{rank}of{count}"),
+            )
+            for rank in range(count)
+        ]
+
+    first, second = map(result_of, processes(2))
+    (alone,) = map(result_of, processes(1))
+    assert_same_weights(first["weights"], alone["weights"])
+    assert first["weights"] == second["weights"]
+    # Each process drops other elements, the first one those that a single process drops.
+    assert first["mask"] == alone["mask"]
+    assert 16 <= np.sum(np.array(first["mask"]) != np.array(second["mask"])) <= 48
+    # The chief alone prints and writes.
+    assert [each["printed"] for each in (first, second)] == [True, False]
+    assert [each["written"] for each in (first, second)] == [True, False]

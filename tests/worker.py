@@ -1,5 +1,7 @@
 """One worker of test_distribution.py: TF_CONFIG in the environment says which of how many."""
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -9,6 +11,8 @@ import numpy as np
 from keras import ops
 
 from keras_reg import regularizers
+from keras_reg.callbacks import SparsityReport
+from keras_reg.layers import ScheduledDropout
 from keras_reg.optimizers import Proximal
 
 
@@ -104,6 +108,43 @@ def sharded():
     keras.distribution.set_distribution(None)
     results["alone averaged"] = train(use_ema=True)
     return results
+
+
+def train_in_torch():
+    """As `train`, by DistributedDataParallel in one or two processes, and what else they do."""
+    import torch
+
+    rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torch.distributed.init_process_group("gloo")
+    model = new_model()
+    # It reduces the gradients of the loss in its backward pass, whatever the optimizer.
+    parallel = torch.nn.parallel.DistributedDataParallel(model)
+    x, y = (torch.from_numpy(part) for part in data())
+    for step in range(20):
+        # Half of the steps' 16 samples each: every second one.
+        part = slice(step % 2 * 16 + rank, step % 2 * 16 + 16, processes)
+        model.zero_grad()
+        torch.mean(torch.square(parallel(x[part]) - y[part])).backward()
+        variables = model.trainable_weights
+        gradients = [variable.value.grad for variable in variables]
+        with torch.no_grad():
+            model.optimizer.apply(gradients, variables)
+    layer = ScheduledDropout(0.5, seed=3)
+    mask = ops.convert_to_numpy(layer(ops.ones((64,)), training=True)) != 0
+    report = SparsityReport(path=os.environ["REPORT"])
+    report.set_model(model)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        report.on_train_begin()
+        report.on_epoch_begin(0)
+        report.on_epoch_end(0, {})
+        report.on_train_end()
+    torch.distributed.destroy_process_group()
+    return {
+        "weights": weights_of(model),
+        "mask": mask.tolist(),
+        "printed": "hidden" in printed.getvalue(),
+        "written": os.path.exists(os.environ["REPORT"]),
+    }
 
 
 def all_reduces():

@@ -262,12 +262,19 @@ def on_host(x: Any) -> Any:
 
 
 def replica_id() -> Any:
-    """The number of the `tf.distribute` replica this runs on, an int32 scalar; 0 without one.
+    """The number of the replica this runs on, an int32 scalar; 0 without others.
+
+    That of a `tf.distribute` strategy, or the rank of a process of `torch.distributed`.
 
     Example:
         >>> int(replica_id())
         0
     """
+    if keras.backend.backend() == "torch":
+        import torch.distributed as distributed
+
+        is_one_of_many = distributed.is_available() and distributed.is_initialized()
+        return distributed.get_rank() if is_one_of_many else 0
     if keras.backend.backend() == "tensorflow" and in_replica():
         import tensorflow as tf
 
