@@ -105,3 +105,71 @@ def test_bad_epochs_are_refused(epochs):
 def test_bad_pattern_is_refused():
     with pytest.raises(ValueError, match="regular expression"):
         TargetSparsity(0.5, epochs=5, per="dense(")
+
+
+@pytest.mark.parametrize("cls", [np.float32, np.float64, np.array])
+def test_numpy_numbers_are_accepted(cls):
+    steer = TargetSparsity(cls(0.5), epochs=np.int64(4))
+    assert (steer.target, steer.epochs) == (0.5, 4)
+
+
+def proximal(penalties):
+    return Proximal(keras.optimizers.SGD(0.02), penalties)
+
+
+def test_share_that_the_penalties_cannot_reach_is_refused_with_the_number():
+    # 20 * 30 weights in hidden, 30 in out.
+    model = model_with(proximal({"out/kernel": regularizers.L1(0.1)}))
+    with pytest.raises(ValueError, match=r"at most 0.0476,.*target=0.8.*hidden/kernel"):
+        fit(model, TargetSparsity(0.8, 4), epochs=1)
+    assert float(ops.convert_to_numpy(model.optimizer.strength_scale)) == 1.0
+
+
+def test_zeros_of_frozen_weights_count():
+    model = model_with(proximal({"out/kernel": regularizers.L1(0.1)}))
+    hidden = model.get_layer("hidden")
+    hidden.kernel.assign(ops.zeros((20, 30)))
+    hidden.trainable = False
+    model.compile(proximal({"out/kernel": regularizers.L1(0.1)}), "mse")
+    fit(model, TargetSparsity(0.97, 4), epochs=1)
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        regularizers.L2(0.1),
+        regularizers.TopK(0.5),
+        regularizers.NM(2, 4),
+        regularizers.L1(0.0),
+        regularizers.L1(0.1, group_axis=-1, weights=np.zeros(30)),
+    ],
+)
+def test_what_no_strength_steers_is_refused(penalty):
+    model = model_with(proximal({"hidden/kernel": penalty}))
+    with pytest.raises(ValueError, match=r"whose strength decides.*hidden/kernel"):
+        fit(model, TargetSparsity(0.5, 4), epochs=1)
+
+
+def test_scale_that_stops_helping_is_left_where_it_helped():
+    model = model_with(proximal(regularizers.L1(1e-3)))
+
+    def refill(batch, logs):
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
+        for layer in model.layers:
+            layer.kernel.assign(np.ones(layer.kernel.shape))
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=refill)
+    with pytest.warns(UserWarning, match="sparsity of 0.00%.*target of 80.00%.*no longer helped"):
+        history = fit(model, watch, TargetSparsity(0.8, 10), epochs=10)
+    assert history["strength_scale"][-1] == 1.0
+
+
+def test_all_zero_weights_stop_it():
+    model = model_with(proximal(regularizers.L1(1e30)))
+    with pytest.warns(UserWarning, match="zero for an epoch|Every weight of") as caught:
+        history = fit(model, TargetSparsity(0.5, 20), epochs=4)
+    texts = [str(each.message) for each in caught]
+    assert sum("has been zero for an epoch" in text for text in texts) == 1
+    assert sum("Every weight of sequential" in text for text in texts) == 1
+    assert len(set(history["strength_scale"][1:])) == 1

@@ -1,14 +1,16 @@
 """TargetSparsity: steers Proximal's strength until a share of the weights is zero."""
 
 import math
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_reg import structure
-from keras_reg.ops.backend import compiled, read
+from keras_reg import schedules, structure
 from keras_reg.optimizers.proximal import Proximal
+from keras_reg.optimizers.zeros import count_zeros, has_strength, most_zeros, size
 
 # Of the epochs given, the share after which the reference has reached the target; in the rest the
 # weights settle there.
@@ -18,6 +20,8 @@ RAMP = 0.8
 INTEGRAL, PROPORTIONAL, LARGEST = 0.1, 1.0, 1.0
 # Sparsities are held about this far from 0 and 1, where the error would be infinite.
 MARGIN = 0.01
+# The scale changes by at most this factor while the sparsity does not come nearer to the reference.
+FARTHEST = 1e6
 
 
 class TargetSparsity(keras.callbacks.Callback):
@@ -34,8 +38,11 @@ class TargetSparsity(keras.callbacks.Callback):
     a small strength those can be several percent; a falling learning rate, or SGD with a momentum
     near 1, leaves fewer. Each measurement reads the weights once and waits for the batch.
 
-    The penalty decides what becomes zero; this callback decides how much of it. A sparsity that the
-    penalty cannot reach, such as 50% of a kernel that no penalty acts on, is not reached.
+    The penalty decides what becomes zero; this callback decides how much of it. A share that the
+    penalties cannot reach, such as 50% of a kernel that no penalty acts on, is refused, and so are
+    penalties that no strength steers: `TopK`, `NM`, those that make no zeros, as L2, and a strength
+    of 0. Where the scale stops helping, or all weights that it acts on stay at zero, it is put back
+    to what it was when it last helped, and stays there for the rest of the training.
 
     Args:
         target: float between 0 and 1. The share of exact zeros.
@@ -44,7 +51,8 @@ class TargetSparsity(keras.callbacks.Callback):
             every kernel and embedding matrix, or those that the pattern names.
     Raises:
         ValueError: if an argument is out of range; when training starts, if the optimizer is no
-            `Proximal`; at the first measurement, if the pattern names nothing.
+            `Proximal`, if the pattern names nothing, or if the penalties cannot reach the target.
+    Warns: when it stops steering, and of each penalized variable whose weights are all zero.
     Reference: Astrom & Hagglund, "Advanced PID Control", 2006, for the controller in its velocity
         form; steering a strength towards a target is also what HGQ and NNCF do.
 
@@ -60,24 +68,25 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def __init__(self, target: float, epochs: int, per: str = "model"):
         super().__init__()
-        is_number = isinstance(target, (int, float)) and not isinstance(target, bool)
-        if not is_number or not 0.0 < target < 1.0:
+        self.target = float(schedules.check_number(target, "target"))
+        if not 0.0 < self.target < 1.0:
             raise ValueError(f"Expected 0 < `target` < 1. Received: target={target!r}")
-        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 2:
-            raise ValueError(f"Expected `epochs` to be an int >= 2. Received: epochs={epochs!r}")
-        self.target, self.epochs = float(target), epochs
-        self.per = per if per == "model" else structure.check_pattern(per)
+        self.epochs = schedules.check_count(epochs, "epochs", at_least=2)
+        self.per = per if isinstance(per, str) and per == "model" else structure.check_pattern(per)
         self._epoch, self._seen, self._done = 0, 0.0, 0.0
+        self._forget()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Finds the optimizer."""
+        """Finds the optimizer, and what its penalties can reach."""
+        self._forget()
         _proximal(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures where the epoch starts."""
         self._epoch, self._done = epoch, float(epoch)
         # TensorFlow builds some models in their first batch.
-        self._seen = self._measure() if self.model.built else 0.0
+        if self.model.built:
+            self._seen = self._measure()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and sets the strength for the next batch."""
@@ -87,17 +96,54 @@ class TargetSparsity(keras.callbacks.Callback):
         done = self._epoch + min(1.0, (batch + 1) / (self.params.get("steps") or 1))
         now = self._measure()
         error, last = self._error(done, now), self._error(self._done, self._seen)
-        change = INTEGRAL * error + PROPORTIONAL * (error - last)
-        optimizer = _proximal(self.model)
-        scale = float(ops.convert_to_numpy(optimizer.strength_scale))
-        optimizer.strength_scale = scale * math.exp(max(-LARGEST, min(LARGEST, change)))
         self._seen, self._done = now, done
+        if not self._stopped:
+            change = INTEGRAL * error + PROPORTIONAL * (error - last)
+            self._steer(error, max(-LARGEST, min(LARGEST, change)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Adds `strength_scale` to `logs`."""
+        """Adds `strength_scale` to `logs`; stops if all weights have been zero for the epoch."""
+        optimizer = _proximal(self.model)
+        if self._seen <= self.target:
+            # Above it the scale falls, and weights come back.
+            optimizer.warn_of_zeros()
+        was_zero, self._was_zero = self._was_zero, self._steered and self._all_are_zero()
+        if was_zero and self._was_zero and not self._stopped:
+            self._stop("every weight that it acts on has been zero for an epoch")
         if logs is not None:
-            scale = _proximal(self.model).strength_scale
-            logs["strength_scale"] = float(ops.convert_to_numpy(scale))
+            logs["strength_scale"] = _scale_of(optimizer)
+
+    def _forget(self) -> None:
+        self._steered: list[Any] = []
+        self._stopped = self._was_zero = False
+        # Where the sparsity last came nearer to the reference: in which direction, and at what.
+        self._nearest: tuple[float, float] = (0.0, 0.0)
+        self._helped = math.nan
+
+    def _steer(self, error: float, change: float) -> None:
+        optimizer = _proximal(self.model)
+        scale = _scale_of(optimizer)
+        side = math.copysign(1.0, error) if error else 0.0
+        if side != self._nearest[0] or side * (self._seen - self._nearest[1]) > 0:
+            self._nearest, self._helped = (side, self._seen), scale
+        # A scale of 0 is the user's: it stays.
+        if scale > 0.0 and abs(math.log(scale / self._helped) + change) > math.log(FARTHEST):
+            self._stop(f"a change of it by a factor of {FARTHEST:g} no longer helped")
+            return
+        optimizer.strength_scale = scale * math.exp(change)
+
+    def _stop(self, reason: str) -> None:
+        self._stopped = True
+        if math.isfinite(self._helped):
+            _proximal(self.model).strength_scale = self._helped
+        warnings.warn(
+            f"TargetSparsity stops at a sparsity of {self._seen:.2%}, short of or above its target "
+            f"of {self.target:.2%}, and leaves `strength_scale` at {self._helped:.3g}: {reason}.",
+            stacklevel=2,
+        )
+
+    def _all_are_zero(self) -> bool:
+        return int(count_zeros(self._steered).sum()) == sum(map(size, self._steered))
 
     def _error(self, done: float, seen: float) -> float:
         """How far a sparsity is below the reference after `done` epochs, in log-odds."""
@@ -111,18 +157,43 @@ class TargetSparsity(keras.callbacks.Callback):
         return math.log(share / (1.0 - share))
 
     def _measure(self) -> float:
+        counted = self._counted()
+        if not self._steered:
+            self._steered = self._check_reach(counted)
+        return int(count_zeros(counted).sum()) / sum(map(size, counted))
+
+    def _counted(self) -> list[Any]:
         kernels = [variable for variable in self.model.weights if structure.is_kernel(variable)]
-        if self.per != "model":
-            kernels = structure.match([self.per], kernels)[self.per]
-        zeros = ops.convert_to_numpy(_zeros([read(kernel) for kernel in kernels]))
-        return int(zeros.sum()) / sum(math.prod(kernel.shape) for kernel in kernels)
+        return kernels if self.per == "model" else structure.match([self.per], kernels)[self.per]
 
-
-def _count_zeros(weights: list[Any]) -> Any:
-    return ops.stack([ops.sum(ops.cast(ops.equal(weight, 0), "int32")) for weight in weights])
-
-
-_zeros = compiled(_count_zeros)
+    def _check_reach(self, counted: list[Any]) -> list[Any]:
+        """The counted variables whose zeros the strength decides, if the target is in reach."""
+        paths = {id(variable): structure.path_of(variable) for variable in counted}
+        pairs = _proximal(self.model).resolve(self.model.trainable_variables)
+        pairs = [(penalty, variable) for penalty, variable in pairs if id(variable) in paths]
+        reach = {id(variable): most_zeros(penalty, variable) for penalty, variable in pairs}
+        steered = [v for penalty, v in pairs if has_strength(penalty) and reach[id(v)]]
+        if not steered:
+            raise ValueError(
+                "Expected a penalty on the counted weights whose strength decides how many are "
+                "zero: not TopK or NM, which have none, nor L2, which makes no zeros, nor a "
+                f"strength of 0. Received: {[(paths[id(v)], penalty) for penalty, v in pairs]}"
+            )
+        zeros = count_zeros(counted)
+        found = [
+            # What is frozen keeps the zeros that it has.
+            reach.get(id(variable), 0 if variable.trainable else int(now))
+            for variable, now in zip(counted, zeros, strict=True)
+        ]
+        share = sum(found) / sum(map(size, counted))
+        if self.target > share:
+            short = [paths[id(v)] for v, n in zip(counted, found, strict=True) if n < size(v)]
+            raise ValueError(
+                f"Expected `target` to be at most {np.floor(1e4 * share) / 1e4:g}, the share of "
+                "the counted weights that the penalties can make zero. Received: "
+                f"target={self.target}. They cannot make all zero in {short}"
+            )
+        return steered
 
 
 def _proximal(model: keras.Model) -> Proximal:
@@ -133,3 +204,7 @@ def _proximal(model: keras.Model) -> Proximal:
             f"is steered. Received: {model.optimizer!r}"
         )
     return optimizer
+
+
+def _scale_of(optimizer: Proximal) -> float:
+    return float(ops.convert_to_numpy(optimizer.strength_scale))

@@ -15,6 +15,7 @@ from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.shown import shown
 from keras_reg.optimizers.step_length import MomentumTravel, StepLength, check_momentum
 from keras_reg.optimizers.wrapper import Wrapper
+from keras_reg.optimizers.zeros import AllZeroWarning
 from keras_reg.regularizers.penalty import Penalty, widen
 from keras_reg.structure import path_of
 
@@ -104,6 +105,7 @@ class Proximal(Wrapper):
         self.metric = check_metric(metric)
         self._rules = Rules(penalties)
         self._plan = _Plan(())
+        self._all_zero = AllZeroWarning()
         self._strength_scale = self._add_scalar("strength_scale", 1.0)
         self._momentum_travel = MomentumTravel()
 
@@ -142,6 +144,19 @@ class Proximal(Wrapper):
         keys = {self._var_key(variable) for variable in self._trainable_variables}
         own = [v for v in variables if not self.built or self._var_key(v) in keys]
         return self._rules.resolve(own)
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """What the wrapped optimizer does when training ends; warns of variables lost to zero."""
+        super().finalize_variable_values(var_list)
+        self.warn_of_zeros()
+
+    def warn_of_zeros(self) -> None:
+        """Warns of penalized variables whose weights are all zero, once of each.
+
+        Keras's `fit` calls it at its end.
+        """
+        pairs = [(pair.penalty, pair.variable) for pair in self._plan.pairs]
+        self._all_zero(pairs, self.inner_optimizer)
 
     def _own_variables(self) -> dict[str, Any]:
         return {"strength_scale": self._strength_scale, **self._momentum_travel.by_name()}

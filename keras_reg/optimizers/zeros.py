@@ -1,0 +1,101 @@
+"""How many weights are zero, how many a penalty can make zero, and a warning when all are."""
+
+import math
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_reg import structure
+from keras_reg.ops.backend import compiled, read
+from keras_reg.regularizers.penalty import Penalty
+
+# As strong as a penalty may get, and as late as a schedule may be asked.
+_STRONGEST, _LATEST = 1e7, 2**30
+# So many variables are named in a warning.
+_NAMED = 4
+
+
+def count_zeros(variables: Iterable[Any]) -> np.ndarray:
+    """The number of exact zeros of each variable, in one compiled pass.
+
+    Example:
+        >>> count_zeros([keras.Variable([1.0, 0.0]), keras.Variable([1.0])]).tolist()
+        [1, 0]
+    """
+    values = [read(variable) for variable in variables]
+    return ops.convert_to_numpy(_count(values)) if values else np.zeros(0, "int32")
+
+
+_count = compiled(lambda ws: ops.stack([ops.sum(ops.cast(ops.equal(w, 0), "int32")) for w in ws]))
+
+
+def size(variable: Any) -> int:
+    """The number of weights of a variable.
+
+    Example:
+        >>> size(keras.Variable([[1.0, 2.0]]))
+        2
+    """
+    return math.prod(variable.shape)
+
+
+def most_zeros(penalty: Penalty, variable: Any) -> int:
+    """How many weights of a variable the penalty makes zero, however strong it gets.
+
+    It is tried on random weights: L2 makes none, nor does a strength of 0, `ExclusiveLasso` all but
+    one of a group, and a group with a weight of 0 is left alone.
+
+    Example:
+        >>> from keras_reg import regularizers
+        >>> kernel = keras.Variable([[1.0, 2.0]])
+        >>> [most_zeros(cls(0.1), kernel) for cls in (regularizers.L1, regularizers.L2)]
+        [2, 0]
+    """
+    w = np.random.default_rng(0).standard_normal(tuple(variable.shape)).astype("float32")
+    iteration = ops.convert_to_tensor(_LATEST, "int32")
+    shrunk = penalty.prox(ops.convert_to_tensor(w), _STRONGEST, iteration)
+    return int(count_zeros([shrunk])[0])
+
+
+def has_strength(penalty: Penalty) -> bool:
+    """Whether a factor changes what a penalty does: it does not for `TopK` and `NM`.
+
+    Example:
+        >>> from keras_reg import regularizers
+        >>> has_strength(regularizers.L1(0.1)), has_strength(regularizers.TopK(0.5))
+        (True, False)
+    """
+    return "strength" in penalty.get_config()
+
+
+class AllZeroWarning:
+    """Warns once of each penalized variable whose weights are all zero."""
+
+    def __init__(self) -> None:
+        self._told: set[int] = set()
+
+    def __call__(self, pairs: Iterable[tuple[Penalty, Any]], optimizer: Any) -> None:
+        """Looks at the variables, and warns of those that it has not warned of.
+
+        Args:
+            pairs: penalties and the variables they act on.
+            optimizer: the optimizer inside `Proximal`.
+        """
+        pairs = [pair for pair in pairs if id(pair[1]) not in self._told and size(pair[1])]
+        zeros = count_zeros([variable for _, variable in pairs])
+        dead = [pair for pair, n in zip(pairs, zeros, strict=True) if n == size(pair[1])]
+        if not dead:
+            return
+        self._told.update(id(variable) for _, variable in dead)
+        step = int(ops.convert_to_numpy(optimizer.iterations))
+        named = [f"{structure.path_of(v)} ({penalty})" for penalty, v in dead[:_NAMED]]
+        more = f" and {len(dead) - _NAMED} others" if len(dead) > _NAMED else ""
+        warnings.warn(
+            f"Every weight of {', '.join(named)}{more} is zero at step {step}: the penalty is far "
+            f"too strong for {type(optimizer).__name__}. Lower the strength, or let "
+            "keras_reg.callbacks.TargetSparsity find one.",
+            stacklevel=3,
+        )
