@@ -6,6 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_reg.ops.isotonic import isotonic_fit
+from keras_reg.ops.scan import scan_rows
 
 # Wichura's PPND7: the normal quantile of a probability t = exp(-r**2), in powers of r - 1.6.
 _TAIL = (
@@ -68,9 +69,19 @@ def sorted_l1_prox(w: Any, weights: Any) -> Any:
     """
     magnitude = ops.where(w < 0, -w, w)
     order = ops.argsort(-magnitude)
-    fitted = isotonic_fit((ops.take(magnitude, order) - weights)[None], math.inf, 0.0)[0]
-    kept = ops.take(ops.where(fitted < 0, 0.0, fitted), ops.argsort(order))
+    shrunk = (ops.take(magnitude, order) - weights)[None]
+    fitted = isotonic_fit(shrunk, math.inf, 0.0, _certain_falls(shrunk))[0]
+    positive = ops.where(fitted < 0, 0.0, fitted)
+    kept = ops.scatter(order[:, None], positive, w.shape)
     return ops.where(w < 0, -kept, kept)
+
+
+def _certain_falls(y: Any) -> Any:
+    """-1 where all before is above all that follows, so that no piece reaches across, else 0."""
+    (least,) = scan_rows(lambda a, b: (ops.minimum(a[0], b[0]),), (y,), ops.isnan)
+    backwards = ops.flip(y, axis=1)
+    (most,) = scan_rows(lambda a, b: (ops.maximum(a[0], b[0]),), (backwards,), ops.isnan)
+    return -ops.cast(least[:, :-1] > ops.flip(most, axis=1)[:, 1:], y.dtype)
 
 
 def _upper_quantile(tail: Any) -> Any:

@@ -25,7 +25,8 @@ class SLOPE(Penalty):
 
     Selects as `L1` does and makes weights of like size exactly equal, so that correlated inputs
     share a value; with "bh" it keeps few irrelevant ones. The order runs over the whole variable.
-    Its prox sorts and takes O(n log(n)**2) work: half a second on two cores for 100,000 weights.
+    Its prox sorts and takes O(n log(n)**2) work, a fifth of a second on two cores for 262,144
+    weights and a small step: use it with `every`.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`). The charge of the largest.
