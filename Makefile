@@ -1,5 +1,6 @@
 # make quickstart   the main job on real data, ending with a printed report
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
+# make zoo          models of KerasHub against NumPy; rewrites the table of docs/models.md
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
@@ -12,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks docs wheel check bench clean
+.PHONY: quickstart test doctest lint notebooks zoo docs wheel check bench clean
 
 quickstart: .venv/examples
 	$(BIN)/python examples/quickstart.py
@@ -30,6 +31,9 @@ lint: .venv/dev
 
 notebooks: .venv/dev
 	$(BIN)/python -m pytest -n 2 -q -m notebook
+
+zoo: .venv/dev
+	PYTHONPATH=tests $(BIN)/python tests/zoo.py --write
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
