@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from weight_gradients import weight_gradients
 
 import keras_reg as kr
+from keras_reg.structure import is_kernel
 from keras_reg.structure.channels import channels
 from keras_reg.structure.channels.labels import Labels
 
@@ -21,10 +22,13 @@ def entries(part, channel):
     return (slice(None),) * part.axis + (part.indices[channel],)
 
 
-def mark(groups, roles, channel):
-    """For each variable, which entries belong to that channel of a group, by parts in `roles`."""
+def mark(groups, roles):
+    """For each variable, which entries belong to one channel of each group, by parts in `roles`.
+
+    Of each group another one, so that what is joined by mistake or not joined shows.
+    """
     marked = {}
-    for group in groups:
+    for channel, group in enumerate(groups):
         for part in group.parts:
             if part.roles & roles:
                 shape = part.variable.shape
@@ -50,21 +54,19 @@ def test_gradients_vanish_where_a_zero_channel_is_read_and_nowhere_else(name):
     model = channel_models.made(name)
     free = channels(model).free()
     written, whole = {"makes", "carries"}, {"makes", "carries", "reads"}
-    zeros = mark(free, written, channel=1)
+    zeros = mark(free, written)
     for weight in model.weights:
         if id(weight) in zeros and "variance" not in weight.path:
             weight.assign(np.where(zeros[id(weight)], 0, ops.convert_to_numpy(weight)))
     x = channel_models.inputs_of(model)
     gradients = weight_gradients(model, x, loss)
-    read, any_part = mark(free, {"reads"}, 1), mark(free, whole, 1)
-    readers = {
-        id(part.variable)
-        for group in channels(model)
-        for part in group.parts
-        if "reads" in part.roles
-    }
+    read, any_part = mark(free, {"reads"}), mark(free, whole)
+    parts = [part for group in channels(model) for part in group.parts]
+    # Most rows of an embedding matrix are not used for a batch; biases of keys change nothing.
+    variables = [part.variable for part in parts if is_kernel(part.variable)]
+    known = {id(variable) for variable in variables if "embedding" not in variable.path}
     # What carries channels goes along with makers: only for pure readers rows are known to vanish.
-    for key in readers & set(gradients):
+    for key in known & set(gradients):
         vanished = gradients[key] == 0
         must = read.get(key, np.zeros_like(vanished)) & ~zeros.get(key, np.zeros_like(vanished))
         assert np.all(vanished[must])
@@ -323,3 +325,37 @@ def test_slices_keep_the_channels_that_they_take_apart():
     model = keras.Model(x, layers.Dense(2, name="b")(ops.add(y[:, :2], y[:, 2:])))
     group = channels(model)[0]
     assert (group.size, group.pinned, group.parameters) == (2, None, 2 * 3 + 2 + 2)
+
+
+class Gated(keras.layers.Layer):
+    """Takes its tensors by name, a mask too."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = layers.Dense(4, name="inner")
+
+    def build(self, x_shape, **shapes):
+        self.inner.build(x_shape)
+
+    def call(self, x, mask_of_gates=None, gates=None):
+        return self.inner(x) * gates * mask_of_gates[..., None]
+
+
+def test_an_opened_layer_gets_its_tensors_by_name():
+    x, gates, mask = keras.Input((5, 3)), keras.Input((5, 6)), keras.Input((5,))
+    gated = Gated()(layers.Dense(6)(x), gates=layers.Dense(4)(gates), mask_of_gates=mask)
+    model = keras.Model([x, gates, mask], layers.Dense(2)(gated))
+    assert sorted(group.size for group in channels(model).free()) == [4, 6]
+
+
+def test_an_embedding_by_operations():
+    class Table(keras.layers.Layer):
+        def build(self, shape):
+            self.table = self.add_weight(shape=(11, 4), name="embeddings")
+
+        def call(self, x):
+            return ops.take(self.table, x, axis=0)
+
+    x = keras.Input((5,), dtype="int32")
+    model = keras.Model(x, layers.Dense(2)(Table()(x)))
+    assert [group.size for group in channels(model).free()] == [4]

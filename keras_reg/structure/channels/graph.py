@@ -120,19 +120,14 @@ def opened(layer: Any, node: Node) -> Graph:
     if not all(one.built for one in layers_in(layer)):
         raise NotReadableError("a layer in it is not built")
     concrete: dict[int, Any] = {}
-
-    def tensor_for(value: Any) -> Any:
-        if not isinstance(value, keras.KerasTensor):
-            return value
-        shape = [7 if length is None else length for length in value.shape]
-        if value.shape and value.shape[0] is None:
-            shape[0] = 2
-        if id(value) not in concrete:
-            concrete[id(value)] = input_like(value, len(concrete), shape)
-        return concrete[id(value)]
+    for tensor in tree.flatten((node.args, node.kwargs)):
+        if isinstance(tensor, keras.KerasTensor) and id(tensor) not in concrete:
+            concrete[id(tensor)] = input_like(tensor, len(concrete), _known(tensor.shape))
 
     with unrecorded(layer):
-        args, kwargs = tree.map_structure(tensor_for, (node.args, node.kwargs))
+        args, kwargs = tree.map_structure(
+            lambda value: concrete.get(id(value), value), (node.args, node.kwargs)
+        )
         try:
             with keras.StatelessScope():  # Nothing is assigned to a variable.
                 outputs = tree.flatten(layer.call(*args, **kwargs))
@@ -149,6 +144,15 @@ def opened(layer: Any, node: Node) -> Graph:
             raise NotReadableError(f"its calls form no graph ({_first_line(error)})") from None
 
 
+def _known(shape: Any) -> list[int]:
+    """A shape with 2 for an unknown batch, 7 for any other unknown length."""
+    unknown = [2] + [7] * len(shape)
+    return [other if one is None else one for one, other in zip(shape, unknown, strict=False)]
+
+
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:80]
+    """What went wrong, without what Keras adds about the arguments of a call."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered"):
+        lines = lines[1:]
+    return (lines or [type(error).__name__])[0].removeprefix("\x1b[1m").strip()[:80]

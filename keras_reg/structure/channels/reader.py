@@ -87,7 +87,7 @@ class Call:
     def inner(self, layer: Any, inputs: list[Traced], outputs: list[Any]) -> list[Traced]:
         """Sends labels through a layer inside this one."""
         call = Call(layer, tuple(inputs), {}, outputs, self.reader)
-        return self.reader.through(call)
+        return self.reader.by_rule(call)
 
 
 class Reader:
@@ -143,8 +143,7 @@ class Reader:
                 return value if is_layer else self._operand(value)
 
             args, kwargs = tree.map_structure(traced, (node.args, node.kwargs))
-            shapes = [x.shape for x in node.outputs]
-            results = self.step(node.operation, args, kwargs, shapes, node)
+            results = self.step(node, args, kwargs, [found[id(x)] for x in _tensors(node)])
             if is_layer:
                 self._count(node.operation, [x.shape for x in _tensors(node)])
             found.update((id(x), one) for x, one in zip(node.outputs, results, strict=True))
@@ -160,48 +159,47 @@ class Reader:
             return Traced(value.shape)
         return value
 
-    def step(
-        self, operation: Any, args: Any, kwargs: Any, shapes: list[Any], node: Node
-    ) -> list[Traced]:
+    def step(self, node: Node, args: Any, kwargs: Any, tensors: list[Traced]) -> list[Traced]:
         """Sends labels through one call."""
         masks = {name: value for name, value in kwargs.items() if "mask" in name}
         others = {name: value for name, value in kwargs.items() if name not in masks}
-        call = Call(operation, args, others, shapes, self)
+        call = Call(node.operation, args, others, [x.shape for x in node.outputs], self)
         for traced in tree.flatten(masks):
             if isinstance(traced, Traced):
                 call.pin(traced, f"used as a mask by {call.name}")
         try:
-            return self.through(call, node)
+            if channels_rule(node.operation) is not None:
+                return self.by_rule(call)
+            return self._inside(call, node, tensors)
         except NotReadableError as error:
             return self._closed(call, f"{call.name}: {error}")
-        except (
-            Exception
-        ) as error:  # A rule that does not fit makes a model less compact, not wrong.
+        except Exception as error:  # What rules and layers of a user raise is not known here.
             return self._closed(call, f"{call.name} does not fit its rule ({error})")
 
-    def through(self, call: Call, node: Node | None = None) -> list[Traced]:
+    def by_rule(self, call: Call) -> list[Traced]:
+        """Sends labels through a call by the rule of its layer."""
         rule = channels_rule(call.operation)
-        if rule is not None:
-            results = tree.flatten(rule(call))
-            shapes = [one.shape for one in results]
-            if not _agree(shapes, call.outputs):
-                raise ValueError(f"results of shapes {shapes}, not {call.outputs}")
-            return results
-        graph = self._graph_in(call, node)
-        results = self.run(graph, call.inputs)
-        return [_in_shape(*one) for one in zip(results, call.outputs, strict=True)]
+        if rule is None:
+            raise NotReadableError("no rule for this layer")
+        results = tree.flatten(rule(call))
+        shapes = [one.shape for one in results]
+        if not _agree(shapes, call.outputs):
+            raise ValueError(f"results of shapes {shapes}, not {call.outputs}")
+        return results
 
-    def _graph_in(self, call: Call, node: Node | None) -> Graph:
+    def _inside(self, call: Call, node: Node, tensors: list[Traced]) -> list[Traced]:
+        """Sends labels through the calls that a model or a layer makes."""
+        symbolic = _tensors(node)
         if not isinstance(call.operation, keras.layers.Layer):
             raise NotReadableError("no rule for this operation")
-        if node is None:
-            raise NotReadableError("no rule for this layer")
-        tensors = _tensors(node)
         if is_graph(call.operation):
-            if len(tensors) != len(call.operation.inputs):
+            if len(symbolic) != len(call.operation.inputs):
                 raise NotReadableError("it is not called on its inputs alone")
-            return graph_of(call.operation, tensors)
-        return opened(call.operation, node)
+            results = self.run(graph_of(call.operation, symbolic), tensors)
+        else:
+            once = dict(zip(map(id, symbolic), tensors, strict=True))
+            results = self.run(opened(call.operation, node), list(once.values()))
+        return [_in_shape(*one) for one in zip(results, call.outputs, strict=True)]
 
     def _closed(self, call: Call, why: str) -> list[Traced]:
         """What is not understood: nothing that goes in can be removed, nor any of its variables."""

@@ -74,6 +74,20 @@ def _varying(array: Array) -> list[int]:
     ]
 
 
+@for_operations("Take")
+def take(call: Any) -> Traced:
+    """Rows by number, as an embedding does it: the other axes go through."""
+    x, *indices = call.inputs
+    axis = call.operation.axis
+    if axis is None or len(indices) != 1:
+        raise ValueError("no axis, or indices that are no tensor")
+    call.pin(indices[0], f"used as indices by {call.name}")
+    call.pin(x, f"{call.name} chooses among them", [axis])
+    axis, more = axis % x.rank, indices[0].rank - 1
+    kept = {at if at < axis else at + more: one for at, one in x.others(axis).items()}
+    return Traced(call.outputs[0], kept)
+
+
 @for_layers(layers.Concatenate)
 @for_operations("Concatenate")
 def concatenate(call: Any) -> Traced:
