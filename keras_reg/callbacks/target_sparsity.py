@@ -107,7 +107,8 @@ class TargetSparsity(keras.callbacks.Callback):
         if self._seen <= self.target:
             # Above it the scale falls, and weights come back.
             optimizer.warn_of_zeros()
-        was_zero, self._was_zero = self._was_zero, self._steered and self._all_are_zero()
+        was_zero = self._was_zero
+        self._was_zero = bool(self._steered) and self._all_are_zero()
         if was_zero and self._was_zero and not self._stopped:
             self._stop("every weight that it acts on has been zero for an epoch")
         if logs is not None:
@@ -115,7 +116,8 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def _forget(self) -> None:
         self._steered: list[Any] = []
-        self._stopped = self._was_zero = False
+        self._stopped = False
+        self._was_zero = False
         # Where the sparsity last came nearer to the reference: in which direction, and at what.
         self._nearest: tuple[float, float] = (0.0, 0.0)
         self._helped = math.nan

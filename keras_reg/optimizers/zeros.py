@@ -22,7 +22,7 @@ def count_zeros(variables: Iterable[Any]) -> np.ndarray:
     """The number of exact zeros of each variable, in one compiled pass.
 
     Example:
-        >>> count_zeros([keras.Variable([1.0, 0.0]), keras.Variable([1.0])]).tolist()
+        >>> count_zeros([ops.array([1.0, 0.0]), ops.array([1.0])]).tolist()
         [1, 0]
     """
     values = [read(variable) for variable in variables]
@@ -36,7 +36,7 @@ def size(variable: Any) -> int:
     """The number of weights of a variable.
 
     Example:
-        >>> size(keras.Variable([[1.0, 2.0]]))
+        >>> size(ops.array([[1.0, 2.0]]))
         2
     """
     return math.prod(variable.shape)
@@ -50,7 +50,7 @@ def most_zeros(penalty: Penalty, variable: Any) -> int:
 
     Example:
         >>> from keras_reg import regularizers
-        >>> kernel = keras.Variable([[1.0, 2.0]])
+        >>> kernel = ops.array([[1.0, 2.0]])
         >>> [most_zeros(cls(0.1), kernel) for cls in (regularizers.L1, regularizers.L2)]
         [2, 0]
     """
