@@ -66,6 +66,8 @@ class TargetSparsity(keras.callbacks.Callback):
         2
     """
 
+    _was_zero: bool
+
     def __init__(self, target: float, epochs: int, per: str = "model"):
         super().__init__()
         self.target = float(schedules.check_number(target, "target"))
