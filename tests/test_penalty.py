@@ -113,6 +113,34 @@ def test_what_a_penalty_does_not_keep_is_not_shown():
     assert "strength=Linear(initial=0.0" in repr(regularizers.L2SP(wave))
 
 
+def test_flags_follow_from_what_a_class_defines():
+    named = {cls.__name__: cls for cls in penalty_classes()}
+    assert {n for n, cls in named.items() if not cls.proximable} == {"HoyerSquare", "Orthogonal"}
+    assert {n for n, cls in named.items() if not cls.differentiable} == {"L0"}
+    assert not regularizers.TopK.differentiable
+    assert regularizers.TopK.proximable
+
+    class Mean(regularizers.Penalty):
+        def _omega(self, w):
+            return ops.mean(w)
+
+    w = np.ones((2, 3), "float32")
+    assert (Mean.proximable, Mean.differentiable) == (False, True)
+    assert float(Mean(2.0)(w)) == 2.0
+    with pytest.raises(ValueError, match="proximal operator"):
+        Mean().prox(w, 0.1)
+    with pytest.raises(NotImplementedError, match="max_strength is not defined for Mean"):
+        Mean().max_strength(w)
+    with pytest.raises(NotImplementedError, match="stationarity is not defined for Mean"):
+        Mean().stationarity(w, w)
+
+
+def test_only_the_xla_of_tensorflow_is_bad_at_matrices():
+    slow = {cls.__name__ for cls in penalty_classes() if not cls.compilable}
+    of_matrices = {"NuclearNorm", "Orthogonal", "SpectralNorm"}
+    assert slow == (of_matrices if keras.backend.backend() == "tensorflow" else set())
+
+
 def test_a_penalty_that_xla_handles_badly_is_not_compiled(monkeypatch):
     class Own(regularizers.L1):
         compilable = False

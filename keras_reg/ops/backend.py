@@ -65,6 +65,18 @@ def compiles_each_operation() -> bool:
     return keras.backend.backend() == "jax"
 
 
+def xla_suits_matrices() -> bool:
+    """Whether XLA is as fast as the backend itself at products and decompositions of matrices.
+
+    TensorFlow's is not, on a CPU: it takes its singular value decomposition one rotation at a time.
+
+    Example:
+        >>> xla_suits_matrices() == (keras.backend.backend() != "tensorflow")
+        True
+    """
+    return keras.backend.backend() != "tensorflow"
+
+
 def recomputed(
     function: Callable, gradient: Callable | None = None, static_argnums: tuple[int, ...] = ()
 ) -> Callable:

@@ -19,7 +19,7 @@ from keras_reg.ops.norms import (
 from keras_reg.ops.prox import soft_threshold
 from keras_reg.ops.sums import reduced
 from keras_reg.ops.thresholds import squared_sum_threshold
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -55,23 +55,15 @@ class ExclusiveLasso(Penalty):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         return math.inf if float(ops.max(ops.abs(gradient))) > 0.0 else 0.0
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         rows, slope = group_rows(w, self.group_axis), group_rows(gradient, self.group_axis)
         limit = 2.0 * strength * ops.sum(ops.abs(rows), axis=1, keepdims=True)
         at_zero = ops.equal(rows, 0.0)
         left = ops.where(at_zero, soft_threshold(slope, limit), slope + limit * ops.sign(rows))
         return ops.reshape(safe_norm(left, axis=1), group_norms(w, self.group_axis).shape)
-
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced_axes(shape, self.group_axis, path)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "group_axis": self.group_axis}

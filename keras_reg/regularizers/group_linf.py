@@ -18,7 +18,7 @@ from keras_reg.ops.norms import (
 )
 from keras_reg.ops.sums import reduced, total
 from keras_reg.ops.thresholds import ball_threshold
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -63,16 +63,12 @@ class GroupLInf(Penalty):
         self.group_axis = check_group_axis(group_axis)
         self.size_scaling = size_scaling
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         sums = ops.sum(ops.abs(group_rows(gradient, self.group_axis)), axis=1)
         return float(ops.max(sums)) / self._group_weight(gradient)
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        factor = self._constant_strength("in stationarity") * self._group_weight(w)
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
+        factor = strength * self._group_weight(w)
         rows, pull = group_rows(w, self.group_axis), -group_rows(gradient, self.group_axis)
         size = ops.abs(rows)
         largest = ops.max(size, axis=1, keepdims=True)
@@ -85,9 +81,6 @@ class GroupLInf(Penalty):
         resting = safe_norm(pull - ops.sign(pull) * ops.maximum(ops.abs(pull) - limit, 0.0), axis=1)
         distance = ops.where(ops.equal(largest[:, 0], 0.0), resting, moving)
         return ops.reshape(distance, group_norms(w, self.group_axis).shape)
-
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced_axes(shape, self.group_axis, path)
 
     def get_config(self) -> dict:
         return {

@@ -15,7 +15,7 @@ from keras_reg.ops.norms import (
     with_sign_of,
 )
 from keras_reg.ops.sums import total
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -44,31 +44,23 @@ class HoyerSquare(Penalty):
         (2.0, 1.0)
     """
 
-    proximable = False
-
     def __init__(self, strength: schedules.Value = 0.01, group_axis: GroupAxis = None):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
 
-    def max_strength(self, gradient: Any) -> float:
-        self.check_shape(tuple(float_tensor(gradient).shape))
+    def _max_strength(self, gradient: Any) -> float:
         return 0.0
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         norms = group_norms(w, self.group_axis, keepdims=True)
         total, square = ops.sum(norms), ops.maximum(ops.sum(ops.square(norms)), TINY)
-        steepest = 2.0 * self._constant_strength("in stationarity") * total / square
+        steepest = 2.0 * strength * total / square
         slope = steepest * (1.0 - total * norms / square)
         moving = group_norms(gradient + slope * w / ops.maximum(norms, TINY), self.group_axis)
         resting = ops.maximum(group_norms(gradient, self.group_axis) - steepest, 0.0)
         at_zero = ops.equal(group_norms(w, self.group_axis), 0.0)
         distance = ops.where(at_zero, resting, moving)
         return ops.where(ops.equal(total, 0.0), ops.zeros_like(distance), distance)
-
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced_axes(shape, self.group_axis, path)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "group_axis": self.group_axis}
@@ -97,6 +89,3 @@ class HoyerSquare(Penalty):
             return ops.abs(w)
         largest = ops.maximum(ops.max(ops.abs(w)), TINY)
         return largest * group_norms(w / largest, self.group_axis, keepdims=True)
-
-    def _omega_prox(self, w: Any, scale: Any) -> Any:
-        raise NotImplementedError("HoyerSquare has no proximal operator in closed form.")

@@ -42,7 +42,7 @@ class L0(RadialPenalty):
         [1.5, 0.0, 0.0]
     """
 
-    differentiable = False
+    _gradient = None  # type: ignore[assignment]  # Zero wherever there is one.
 
     def __init__(
         self,

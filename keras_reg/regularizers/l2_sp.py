@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_reg import schedules
 from keras_reg.ops.sums import total
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -51,9 +51,7 @@ class L2SP(Penalty):
         """Nested lists of floats, a float, or None."""
         return None if self._reference is None else self._reference.tolist()
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         if self._reference is not None and np.any(self._reference != 0.0):
             raise NotImplementedError(
                 "L2SP has no max_strength with a reference that is not zero: the penalty pulls "
@@ -61,10 +59,7 @@ class L2SP(Penalty):
             )
         return math.inf if float(ops.max(ops.abs(gradient))) > 0.0 else 0.0
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         return ops.abs(gradient + 2.0 * strength * (w - self._reference_like(w)))
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_reg.ops.backend import xla_suits_matrices
 from keras_reg.ops.matrix import as_matrix, check_matrix, keep_non_finite, rank_mask, thin_svd
 from keras_reg.ops.prox import soft_threshold
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -38,17 +39,12 @@ class NuclearNorm(Penalty):
         [[0.0, 2.5], [0.0, 0.0]]
     """
 
-    compilable = False
+    compilable = xla_suits_matrices()
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         return float(thin_svd(as_matrix(gradient))[1][0])
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         left, right = _spaces(as_matrix(w))
         total = as_matrix(gradient) + strength * ops.matmul(left, right)
         free = total - ops.matmul(left, ops.matmul(ops.transpose(left), total))

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.backend import xla_suits_matrices
 from keras_reg.ops.matrix import (
     as_matrix,
     check_matrix,
@@ -67,9 +68,7 @@ class Orthogonal(Penalty):
         [4.5, 9.0, 1.5, 1.5]
     """
 
-    proximable = False
-    # TensorFlow's own products of matrices are faster than those of its XLA, on a CPU.
-    compilable = False
+    compilable = xla_suits_matrices()
 
     def __init__(self, strength: schedules.Value = 0.01, kind: str = "soft", exact: bool = False):
         super().__init__(strength)
@@ -77,18 +76,6 @@ class Orthogonal(Penalty):
             raise ValueError(f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}")
         self.kind = kind
         self.exact = exact
-
-    def max_strength(self, gradient: Any) -> float:
-        raise NotImplementedError(
-            "max_strength is not defined for Orthogonal: zero is a stationary point of the penalty "
-            "itself, and no strength draws the weights to it"
-        )
-
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        raise NotImplementedError(
-            "stationarity is not defined for Orthogonal: it has no prox, and by default its "
-            "gradient is an estimate"
-        )
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
         check_matrix(shape, path)
@@ -107,9 +94,6 @@ class Orthogonal(Penalty):
         if self.kind == "mutual_coherence":
             return ops.max(ops.abs(gram_residual(tall, _columns(tall, self.exact))))
         return safe_norm(gram_residual(tall, _eigenvector(tall, self.exact)))
-
-    def _omega_prox(self, w: Any, scale: Any) -> Any:
-        raise NotImplementedError("Orthogonal has no proximal operator")
 
 
 def _soft(tall: Any, exact: bool) -> Any:

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.norms import reduced_axes
 
 
 class Penalty(keras.regularizers.Regularizer, abc.ABC):
@@ -23,11 +24,11 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
 
     A penalty never changes after it is made: make another one.
 
-    A subclass writes `_omega`, `_omega_prox`, `max_strength`, `stationarity` and, if it takes more
-    arguments, `get_config`; `check_shape` if some shapes do not suit it; and `_gradient` to be
-    cheaper in a loss than what the backend derives from `_omega`. One whose gradient is of no use
-    in a loss sets `differentiable = False`; one without a proximal operator sets
-    `proximable = False`; one that XLA handles badly sets `compilable = False`.
+    A subclass writes `_omega` and what else it has: `_omega_prox`, which makes it `proximable`,
+    `_max_strength`, `_stationarity`, and `get_config` if it takes more arguments; `check_shape` if
+    some shapes do not suit it; and `_gradient` to be cheaper in a loss than what the backend
+    derives from `_omega`. One whose gradient is of no use in a loss sets `_gradient = None` and is
+    not `differentiable`. One that XLA handles badly sets `compilable = False`.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
@@ -36,9 +37,14 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     Reference: Parikh & Boyd, "Proximal Algorithms", 2014.
     """
 
-    differentiable = True
-    proximable = True
+    differentiable: bool
+    proximable: bool
     compilable = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.differentiable = cls._gradient is not None
+        cls.proximable = cls._omega_prox is not Penalty._omega_prox
 
     def __init__(self, strength: schedules.Value = 0.01):
         self._strength = schedules.check_value(strength, "strength", at_least=0)
@@ -65,9 +71,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
             w: `keras.Variable` or float tensor.
         """
         strength = self._constant_strength("outside of Proximal")
-        tensor = float_tensor(w)
-        self.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
-        return _omega_of(self, tensor) * strength
+        tensor, placed = self._on(w)
+        return _omega_of(placed, tensor) * strength
 
     def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
         """argmin_u 0.5 * ||u - w||**2 + step * strength * Omega(u), in w's shape and dtype.
@@ -79,8 +84,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
             iteration: integer scalar, where the strength is a schedule.
         """
         self.check_proximable()
-        w = float_tensor(w)
-        self.check_shape(tuple(w.shape))
+        w, placed = self._on(w)
         check_step(step)
         if iteration is None:
             strength = self._constant_strength("in prox(w, step) without an iteration")
@@ -90,27 +94,33 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         scale = ops.cast(step, wide.dtype) * ops.cast(strength, wide.dtype)
         # A negative step or scale of strengths would make weights grow.
         scale = ops.where(ops.greater(scale, 0), scale, ops.zeros_like(scale))
-        return ops.cast(self._omega_prox(wide, scale), w.dtype)
+        return ops.cast(placed._omega_prox(wide, scale), w.dtype)
 
-    @abc.abstractmethod
     def max_strength(self, gradient: Any) -> float:
         """Smallest strength at which zero is a stationary point.
 
         Args:
             gradient: gradient of the loss at w = 0, in w's shape.
+        Raises: NotImplementedError if it is not defined.
         """
+        gradient, placed = self._on(gradient)
+        return placed._max_strength(gradient)
 
-    @abc.abstractmethod
     def stationarity(self, w: Any, gradient: Any) -> Any:
         """Distance from -gradient to the subdifferential at `w`, for each group: 0 at an optimum.
 
         Args:
             w: float tensor.
             gradient: gradient of the loss, without the penalty, at `w`.
+        Raises: NotImplementedError if it is not defined.
         """
+        w, placed = self._on(w)
+        strength = self._constant_strength("in stationarity")
+        return placed._stationarity(w, float_tensor(gradient), strength)
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
         """Raises ValueError, which names the variable, if weights of this shape do not suit."""
+        reduced_axes(shape, getattr(self, "group_axis", None), path)
 
     def check_proximable(self) -> None:
         """Raises ValueError if the penalty has no proximal operator."""
@@ -136,9 +146,23 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         """Gradient of Omega, zero at zero, from a float32 tensor; None: the backend derives it."""
         return None
 
-    @abc.abstractmethod
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         """argmin_u 0.5 * ||u - w||**2 + scale * Omega(u), from a float32 or float64 tensor."""
+        raise NotImplementedError(f"The proximal operator is not defined for {self}")
+
+    def _max_strength(self, gradient: Any) -> float:
+        """`max_strength` from a float tensor."""
+        raise NotImplementedError(f"max_strength is not defined for {self}: its docstring says why")
+
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
+        """`stationarity` from float tensors."""
+        raise NotImplementedError(f"stationarity is not defined for {self}: its docstring says why")
+
+    def _on(self, w: Any) -> tuple[Any, "Penalty"]:
+        """A weight as a tensor, and this penalty checked against its shape."""
+        tensor = float_tensor(w)
+        self.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
+        return tensor, self
 
     def _constant_strength(self, where: str) -> float:
         if isinstance(self.strength, keras.optimizers.schedules.LearningRateSchedule):
@@ -184,7 +208,7 @@ def float_tensor(w: Any) -> Any:
 
 def _omega_of(penalty: Penalty, w: Any) -> Any:
     """Omega(w), with the gradient that the penalty writes, if it does."""
-    value_of, gradient_of = _compiled if penalty.compilable else (_value, _gradient)
+    value_of, gradient_of = _compiled if penalty.compilable else _IN_A_LOSS
     if type(penalty)._gradient is Penalty._gradient:
         return value_of(penalty, w)
 
@@ -201,19 +225,20 @@ def _omega_of(penalty: Penalty, w: Any) -> Any:
     return omega(w)
 
 
-def _value(penalty: Penalty, w: Any) -> Any:
+def _narrow_omega(penalty: Penalty, w: Any) -> Any:
     return penalty._omega(ops.cast(w, "float32"))
 
 
-def _gradient(penalty: Penalty, w: Any, upstream: Any, value: Any) -> Any:
+def _pulled_back(penalty: Penalty, w: Any, upstream: Any, value: Any) -> Any:
     # The gradient waits for the value: XLA would copy a variable that it might read after its
     # update.
     scale = ops.where(ops.isnan(value), value, ops.cast(upstream, "float32"))
     return ops.cast(scale * penalty._gradient(ops.cast(w, "float32")), w.dtype)
 
 
+_IN_A_LOSS = (_narrow_omega, _pulled_back)
 # TensorFlow's default path runs one operation at a time outside of a program.
-_compiled = tuple(compiled(part, static_argnums=(0,)) for part in (_value, _gradient))
+_compiled = tuple(compiled(part, static_argnums=(0,)) for part in _IN_A_LOSS)
 
 
 def widen(w: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_reg.ops.backend import kept_alone
-from keras_reg.regularizers.penalty import Penalty, check_step, float_tensor, widen
+from keras_reg.regularizers.penalty import Penalty, check_step, widen
 
 
 class Projection(Penalty):
@@ -19,7 +19,8 @@ class Projection(Penalty):
     A condition has no strength, and every step > 0 gives the same result; a step of 0, and so a
     learning rate of 0, leaves the weights as they are. Its value is of no use in a loss, so in a
     layer it is refused: give it to `keras_reg.optimizers.Proximal`. A NaN or an infinite weight is
-    always kept. `max_strength` and `stationarity` are not defined.
+    always kept. `max_strength` and `stationarity` are not defined: there is no strength, and no
+    subdifferential to measure a distance to.
 
     A subclass writes `_kept` and `get_config`.
 
@@ -28,7 +29,7 @@ class Projection(Penalty):
         Comput. Harmon. Anal. 2009.
     """
 
-    differentiable = False
+    _gradient = None  # type: ignore[assignment]  # Zero, or from 0 to infinity.
 
     def __init__(self) -> None:
         # The value is 0 or infinity, which no factor changes.
@@ -44,18 +45,9 @@ class Projection(Penalty):
         """
 
     def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
-        w = float_tensor(w)
-        self.check_shape(tuple(w.shape))
+        w, placed = self._on(w)
         check_step(step)
-        return self._project(w, step, iteration)
-
-    def max_strength(self, gradient: Any) -> float:
-        raise NotImplementedError(f"{self} is a condition without a strength: it has no largest.")
-
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        raise NotImplementedError(
-            f"{self} is a condition without a subdifferential to measure a distance to."
-        )
+        return placed._project(w, step, iteration)
 
     def get_config(self) -> dict:
         return {}

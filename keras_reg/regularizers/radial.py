@@ -23,7 +23,7 @@ from keras_reg.regularizers.group_weights import (
     group_factors,
     root_size,
 )
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 class RadialPenalty(Penalty):
@@ -79,9 +79,7 @@ class RadialPenalty(Penalty):
     def _slope(self, r: Any) -> Any:
         """Right derivative of phi at norms r >= 0."""
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         pull = group_norms(gradient, self.group_axis)
         slope = float(self._slope(ops.zeros(())))
         if slope == 0.0:
@@ -91,10 +89,7 @@ class RadialPenalty(Penalty):
         strengths = pull / (slope * ops.where(penalized, factors, 1.0))
         return float(ops.max(ops.where(penalized, strengths, 0.0)))
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         norms = group_norms(w, self.group_axis, keepdims=True)
         direction = w / ops.maximum(norms, TINY)
         pull = strength * self._factors(w, keepdims=True) * self._slope(norms)

@@ -11,7 +11,7 @@ from keras_reg import schedules
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
 from keras_reg.ops.sorted_l1 import bh_weights, linear_weights, sorted_l1_prox
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 _SEQUENCES = ("bh", "linear")
 
@@ -58,15 +58,15 @@ class SLOPE(Penalty):
         self.sequence = sequence
         self.q = schedules.check_number(q, "q", at_least=0.001, at_most=0.999)
 
-    def max_strength(self, gradient: Any) -> float:
-        size = ops.abs(ops.reshape(float_tensor(gradient), (-1,)))
+    def _max_strength(self, gradient: Any) -> float:
+        size = ops.abs(ops.reshape(gradient, (-1,)))
         totals = ops.cumsum(-ops.sort(-size))
         return float(ops.max(totals / ops.cumsum(self._charges(gradient))))
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w = ops.reshape(float_tensor(w), (-1,))
-        gradient = ops.reshape(float_tensor(gradient), (-1,))
-        charges = self._constant_strength("in stationarity") * self._charges(w)
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
+        w = ops.reshape(w, (-1,))
+        gradient = ops.reshape(gradient, (-1,))
+        charges = strength * self._charges(w)
         size, at_zero = ops.abs(w), ops.equal(w, 0.0)
         along = ops.where(at_zero, ops.abs(gradient), -gradient * ops.sign(w))
         # Weights of one size may share out their charges: each such run is a fit of its own.

@@ -23,7 +23,7 @@ from keras_reg.regularizers.group_weights import (
     group_factors,
     root_size,
 )
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -72,19 +72,14 @@ class SparseGroupLasso(Penalty):
         self.size_scaling = size_scaling
         self.weights = check_weights(weights)
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         rows = ops.convert_to_numpy(group_rows(ops.cast(gradient, "float32"), self.group_axis))
         factors = np.ones(len(rows)) if self.weights is None else np.ravel(self.weights)
         rows, factors = rows[factors > 0], factors[factors > 0]
         strengths = _dual_norms(rows, self.l1_ratio, (1 - self.l1_ratio) * self._root(gradient))
         return float(np.max(strengths / factors, initial=0.0))
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         single, whole = (strength * factor for factor in self._factors(w))
         norms = group_norms(w, self.group_axis, keepdims=True)
         slope = gradient + whole * w / ops.maximum(norms, TINY)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.backend import xla_suits_matrices
 from keras_reg.ops.matrix import (
     as_matrix,
     check_matrix,
@@ -15,7 +16,7 @@ from keras_reg.ops.matrix import (
 )
 from keras_reg.ops.norms import safe_norm
 from keras_reg.ops.thresholds import ball_threshold
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -52,22 +53,17 @@ class SpectralNorm(Penalty):
         [[0.0, 2.5], [1.0, 0.0]]
     """
 
-    compilable = False
+    compilable = xla_suits_matrices()
 
     def __init__(self, strength: schedules.Value = 0.01, exact: bool = False, iterations: int = 10):
         super().__init__(strength)
         self.exact = exact
         self.iterations = schedules.check_count(iterations, "iterations", at_least=1)
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         return float(ops.sum(thin_svd(as_matrix(gradient))[1]))
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         matrix, pull = as_matrix(w), -as_matrix(gradient)
         at_zero = ops.all(ops.equal(matrix, 0.0))
         resting = safe_norm(_shrink_sum(pull, strength))

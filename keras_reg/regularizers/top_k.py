@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.norms import GroupAxis, check_group_axis, group_norms, reduced_axes
+from keras_reg.ops.norms import GroupAxis, check_group_axis, group_norms
 from keras_reg.ops.ranks import largest
 from keras_reg.regularizers.projection import Projection
 
@@ -47,9 +47,6 @@ class TopK(Projection):
         super().__init__()
         self.sparsity = schedules.check_value(sparsity, "sparsity", at_least=0, at_most=1)
         self.group_axis = check_group_axis(group_axis)
-
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        reduced_axes(shape, self.group_axis, path)
 
     def get_config(self) -> dict:
         return {"sparsity": schedules.serialize(self.sparsity), "group_axis": self.group_axis}

@@ -12,7 +12,7 @@ from keras_reg.ops.groups import from_group_rows, group_rows
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
 from keras_reg.ops.sums import total
-from keras_reg.regularizers.penalty import Penalty, float_tensor
+from keras_reg.regularizers.penalty import Penalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -50,17 +50,12 @@ class TotalVariation(Penalty):
             raise ValueError(f"Expected `axis` to be an int. Received: axis={axis!r}")
         self.axis = axis
 
-    def max_strength(self, gradient: Any) -> float:
-        gradient = float_tensor(gradient)
-        self.check_shape(tuple(gradient.shape))
+    def _max_strength(self, gradient: Any) -> float:
         lines = ops.convert_to_numpy(self._lines(ops.cast(gradient, "float32")))
         totals = np.cumsum(lines.astype("float64"), axis=1)
         return math.inf if np.any(totals[:, -1] != 0.0) else float(np.max(np.abs(totals)))
 
-    def stationarity(self, w: Any, gradient: Any) -> Any:
-        w, gradient = float_tensor(w), float_tensor(gradient)
-        self.check_shape(tuple(w.shape))
-        strength = self._constant_strength("in stationarity")
+    def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
         lines = self._lines(w)
         jumps = ops.sign(lines[:, 1:] - lines[:, :-1])
         # What no choice of subgradient between the jumps can cancel, by Moreau's identity.
