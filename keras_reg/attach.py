@@ -8,10 +8,11 @@ import keras
 from keras_reg import structure
 from keras_reg.keras_private import forget_traces
 from keras_reg.optimizers import Proximal
+from keras_reg.optimizers.rules import Rules
 from keras_reg.regularizers import Penalty
-from keras_reg.structure import Kept, RegularizerAttribute, is_kernel, path_of
+from keras_reg.structure import Kept, RegularizerAttribute, path_of
 
-Rules = Penalty | dict[str, Penalty] | None
+Penalties = Penalty | dict[str, Penalty] | None
 
 
 class Attached(NamedTuple):
@@ -36,7 +37,7 @@ class _Change(NamedTuple):
     attributes: tuple[RegularizerAttribute, ...]
 
 
-def regularize(model: keras.Model, rules: Rules, strict: bool = False) -> list[Attached]:
+def regularize(model: keras.Model, rules: Penalties, strict: bool = False) -> list[Attached]:
     """Puts penalties in the loss of a model that is built, pretrained or loaded.
 
     Each acts at once, in `model.losses` and in the next `fit`, without another `compile`. In a
@@ -134,23 +135,16 @@ def _named(model: keras.Model, rules: Penalty | dict[str, Penalty]) -> list[tupl
     """The trainable variables that the rules name, each with its penalty."""
     trainable = {id(variable) for variable in model.trainable_weights}
     if isinstance(rules, Penalty):
-        kernels = [variable for variable in model.trainable_weights if is_kernel(variable)]
-        if not kernels:
-            raise ValueError(
-                f"Expected {model.name} to have a trainable kernel or embedding matrix. Received "
-                f"trainable variables: {[path_of(v) for v in model.trainable_weights]}"
-            )
-        return [(variable, rules) for variable in kernels]
-    named = []
+        pairs = Rules(rules, model).assign(model.trainable_weights)
+        return [(variable, penalty) for penalty, variable in pairs]
     for pattern, variables in structure.match(rules, model.weights).items():
-        active = [variable for variable in variables if id(variable) in trainable]
-        if variables and not active:
+        if variables and not any(id(variable) in trainable for variable in variables):
             raise ValueError(
                 f"Expected the pattern {pattern!r} to match a trainable variable. It matches "
                 f"frozen ones alone, on which no penalty acts: {[path_of(v) for v in variables]}"
             )
-        named += [(variable, rules[pattern]) for variable in active]
-    return named
+    pairs = Rules(rules, model).assign(model.weights)
+    return [(variable, penalty) for penalty, variable in pairs if id(variable) in trainable]
 
 
 def _check_penalty(penalty: Penalty, variable: Any) -> None:
@@ -165,7 +159,6 @@ def _check_penalty(penalty: Penalty, variable: Any) -> None:
             f"Expected a float `strength` on {path}: only `keras_reg.optimizers.Proximal` knows "
             f"the iteration that a schedule needs. Received: {penalty}"
         )
-    penalty.check_shape(tuple(variable.shape), path)
 
 
 def _check_optimizer(model: keras.Model, variables: list[Any]) -> None:
@@ -240,7 +233,7 @@ def _shared(attribute: RegularizerAttribute) -> str:
     )
 
 
-def _lost(rules: Rules, reasons: dict[str, list[Any]], count: int) -> str:
+def _lost(rules: Penalties, reasons: dict[str, list[Any]], count: int) -> str:
     """What a saved file will not have, and why."""
     number = sum(map(len, reasons.values()))
     fate = "come back in" if rules is None else "be missing from"

@@ -11,6 +11,7 @@ def groups(w, group_axis):
     w = np.asarray(w, "float64")
     if group_axis is None:
         return [np.array([value]) for value in w.ravel()]
+    group_axis = {"outputs": -1, "inputs": -2}.get(group_axis, group_axis)  # Of a bare tensor.
     named = (group_axis,) if isinstance(group_axis, int) else group_axis
     axes = sorted(axis % w.ndim for axis in named)
     lengths = [w.shape[axis] for axis in axes]

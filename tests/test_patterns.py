@@ -268,16 +268,16 @@ def test_bad_n_and_m_are_refused(arguments):
         NM(*arguments)
 
 
-@pytest.mark.parametrize("axis", [None, 0.5, True, (0, 1)])
+@pytest.mark.parametrize("axis", [None, 0.5, True, (), "rows"])
 def test_bad_axis_is_refused(axis):
-    with pytest.raises(ValueError, match="Expected `axis` to be an int"):
+    with pytest.raises(ValueError, match="Expected `axis` to"):
         NM(axis=axis)
 
 
 def test_shape_that_does_not_fit_names_the_variable():
     for penalty, message in [
         (NM(2, 4, axis=-1), r"m=4 to divide the length of axis -1 of \S*out/kernel"),
-        (NM(2, 4, axis=2), r"`axis` to be one of \S*out/kernel of shape \(8, 6\)"),
+        (NM(2, 4, axis=2), r"`axis` to name distinct axes of \S*out/kernel of shape \(8, 6\)"),
         (TopK(group_axis=2), r"out/kernel of shape \(8, 6\)"),
     ]:
         model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(6, name="out")])

@@ -39,7 +39,7 @@ def test_integer_weights_are_refused(cls):
         cls(0.1).value(np.ones((2, 2), "int32"))
 
 
-@pytest.mark.parametrize("group_axis", [1.5, "in", (), True, (0, "x")])
+@pytest.mark.parametrize("group_axis", [1.5, "in", (), True, (0, "x"), ("outputs",)])
 def test_bad_group_axis_is_refused(group_axis):
     with pytest.raises(ValueError, match="group_axis"):
         regularizers.GroupLasso(0.1, group_axis=group_axis)

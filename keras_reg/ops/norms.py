@@ -11,11 +11,14 @@ from keras_reg.ops.sums import sum_of_squares
 # normal float32, so that processors that flush denormals agree, and far below any trained weight.
 TINY = 1e-30
 
-GroupAxis = int | tuple[int, ...] | None
+# The names stand for axes that depend on the weight. Penalties put numbers in their place before
+# they compute anything: the functions here take numbers and None alone.
+NAMES = ("outputs", "inputs")
+GroupAxis = int | tuple[int, ...] | str | None
 
 
-def check_group_axis(group_axis: Any) -> GroupAxis:
-    """Returns a valid `group_axis` as an int, a tuple of ints or None.
+def check_group_axis(group_axis: Any, argument: str = "group_axis") -> GroupAxis:
+    """Returns a valid `group_axis` as "outputs", "inputs", an int, a tuple of ints or None.
 
     Raises: ValueError if it is anything else.
 
@@ -25,23 +28,27 @@ def check_group_axis(group_axis: Any) -> GroupAxis:
     """
     is_sequence = isinstance(group_axis, (tuple, list)) and len(group_axis) > 0
     axes = group_axis if is_sequence else (group_axis,)
-    if group_axis is None:
-        return None
+    if group_axis is None or (isinstance(group_axis, str) and group_axis in NAMES):
+        return group_axis
     if all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
         return tuple(axes) if is_sequence else group_axis
     raise ValueError(
-        "Expected `group_axis` to be an int, a non-empty tuple of ints or None. "
-        f"Received: group_axis={group_axis!r}"
+        f'Expected `{argument}` to be "outputs", "inputs", an int, a non-empty tuple of ints or '
+        "None. "
+        f"Received: {argument}={group_axis!r}"
     )
 
 
-def reduced_axes(shape: tuple[int, ...], group_axis: GroupAxis, name: str = "") -> tuple[int, ...]:
+def reduced_axes(
+    shape: tuple[int, ...], group_axis: GroupAxis, name: str = "", argument: str = "group_axis"
+) -> tuple[int, ...]:
     """The axes a group's norm runs over: all those that `group_axis` does not name.
 
     Args:
         shape: the weight's shape.
         group_axis: int, tuple of ints or None. None: every weight is a group of its own.
         name: the variable's path, for the error.
+        argument: what `group_axis` is called there.
 
     Raises: ValueError if an axis is out of range or named twice.
 
@@ -54,12 +61,12 @@ def reduced_axes(shape: tuple[int, ...], group_axis: GroupAxis, name: str = "") 
     if group_axis is None:
         return ()
     rank = len(shape)
-    named = group_axis if isinstance(group_axis, tuple) else (group_axis,)
+    named: Any = group_axis if isinstance(group_axis, tuple) else (group_axis,)
     kept = {axis % rank for axis in named if -rank <= axis < rank}
     if len(kept) != len(named):
         raise ValueError(
-            f"Expected `group_axis` to name distinct axes of {name or 'a weight'} of shape "
-            f"{tuple(shape)}, each from {-rank} to {rank - 1}. Received: group_axis={group_axis}"
+            f"Expected `{argument}` to name distinct axes of {name or 'a weight'} of shape "
+            f"{tuple(shape)}, each from {-rank} to {rank - 1}. Received: {argument}={group_axis}"
         )
     return tuple(axis for axis in range(rank) if axis not in kept)
 

@@ -66,6 +66,9 @@ class Proximal(Wrapper):
             time is spent on it in between, nor are weights kept at zero.
         metric: "euclidean" or "adaptive". The metric of the proximal step, see above.
         name: str. The optimizer's name.
+        model: the `keras.Model` that it trains; it may be built later. With it "outputs" and
+            "inputs" in penalties mean the right axes of every layer. Without it they do where path
+            and shape leave no doubt, and others are an error that lists them.
     Raises:
         TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
         ValueError: at construction if `every` or `metric` is out of range; when it is built
@@ -99,11 +102,14 @@ class Proximal(Wrapper):
         every: int = 1,
         metric: str = "euclidean",
         name: str | None = None,
+        model: Any = None,
     ):
         super().__init__(optimizer, name=name)
         self.every = schedules.check_count(every, "every", at_least=1)
         self.metric = check_metric(metric)
-        self._rules = Rules(penalties)
+        self._rules = Rules(penalties, model)
+        for penalty in self._rules.each:
+            penalty.check_proximable()
         self._plan = _Plan(())
         self._all_zero = AllZeroWarning()
         self._strength_scale = self._add_scalar("strength_scale", 1.0)
@@ -144,6 +150,14 @@ class Proximal(Wrapper):
         keys = {self._var_key(variable) for variable in self._trainable_variables}
         own = [v for v in variables if not self.built or self._var_key(v) in keys]
         return self._rules.resolve(own)
+
+    def left_out(self, variables: Iterable[Any]) -> list[str]:
+        """The paths of weights of rank 2 or more on which no penalty acts.
+
+        Args:
+            variables: a model's trainable variables.
+        """
+        return self._rules.left_out(variables)
 
     def finalize_variable_values(self, var_list: Any) -> None:
         """What the wrapped optimizer does when training ends; warns of variables lost to zero."""
@@ -216,7 +230,16 @@ class Proximal(Wrapper):
             "penalties": keras.saving.serialize_keras_object(self.penalties),
             "every": self.every,
             "metric": self.metric,
+            "axes": self._rules.axes(),
         }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Proximal":
+        arguments = dict(config)
+        axes = arguments.pop("axes", None)
+        optimizer = super().from_config(arguments, custom_objects)
+        optimizer._rules = Rules(optimizer.penalties, axes=axes)
+        return optimizer
 
 
 def _warn_of_regularizers(pairs: list[_Pair]) -> None:

@@ -1,9 +1,20 @@
-"""The penalties given to an optimizer, and the variables they act on."""
+"""The penalties given to an optimizer or to a model, and the variables they act on."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from keras_reg import structure
 from keras_reg.regularizers.penalty import Penalty
+from keras_reg.structure.axes import (
+    Axes,
+    Weight,
+    ambiguous,
+    layout_from_path,
+    weights_alone,
+    weights_in,
+)
+
+Pair = tuple[Penalty, Any]
 
 
 class Rules:
@@ -11,47 +22,118 @@ class Rules:
 
     Args:
         penalties: one `Penalty`, or a dict from patterns to penalties.
-    Raises: TypeError if it is neither; ValueError if a pattern is no regular expression or a
-        penalty has no proximal operator.
+        model: the model that has the variables, or None. It may be built later.
+        axes: what the method `axes` returned, in place of a model.
+    Raises: TypeError if `penalties` are neither; ValueError if a pattern is no regular expression.
     """
 
-    def __init__(self, penalties: Any):
+    def __init__(self, penalties: Any, model: Any = None, axes: Axes | None = None):
         self.penalties = dict(penalties) if isinstance(penalties, dict) else penalties
-        values = self.penalties.values() if isinstance(penalties, dict) else [penalties]
-        if not values or not all(isinstance(penalty, Penalty) for penalty in values):
+        self.model = model
+        self._axes = dict(axes or {})
+        if not self.each or not all(isinstance(penalty, Penalty) for penalty in self.each):
             raise TypeError(
                 "Expected `penalties` to be a penalty of keras_reg.regularizers or a non-empty "
                 f"dict from patterns to penalties. Received: penalties={penalties!r}"
             )
-        for penalty in values:
-            penalty.check_proximable()
-        if isinstance(penalties, dict):
-            for pattern in penalties:
-                structure.check_pattern(pattern)
+        for pattern in self.penalties if isinstance(penalties, dict) else ():
+            structure.check_pattern(pattern)
 
-    def resolve(self, variables: list[Any]) -> list[tuple[Penalty, Any]]:
-        """The pairs of a penalty and a variable, checked against each other.
+    @property
+    def each(self) -> list[Penalty]:
+        """The penalties."""
+        given = self.penalties
+        return list(given.values()) if isinstance(given, dict) else [given]
 
-        Raises: ValueError if a pattern matches nothing, two match one variable, a penalty does not
-            fit a variable's shape, or a variable has a penalty in its layer too.
+    def resolve(self, variables: Iterable[Any]) -> list[Pair]:
+        """The pairs for an optimizer: `assign`, where no layer has a penalty for the same variable.
+
+        Raises: ValueError, as `assign`, and if a variable has a penalty in its layer too.
         """
-        if isinstance(self.penalties, dict):
-            found = structure.match(self.penalties, variables)
-            pairs = [(self.penalties[key], v) for key, named in found.items() for v in named]
-        else:
-            pairs = [(self.penalties, v) for v in variables if structure.is_kernel(v)]
-        if not pairs:
-            paths = [structure.path_of(variable) for variable in variables]
-            raise ValueError(
-                "Expected the model to have a trainable kernel or embedding matrix for the penalty "
-                f"to act on. Received variables: {paths}"
-            )
+        pairs = self.assign(variables)
         for penalty, variable in pairs:
-            path = structure.path_of(variable)
-            penalty.check_shape(tuple(variable.shape), path)
             if isinstance(getattr(variable, "regularizer", None), Penalty):
                 raise ValueError(
-                    f"Expected one penalty on {path}, in the loss or in Proximal. Received two: "
-                    f"its layer's {variable.regularizer!r} and the optimizer's {penalty!r}"
+                    f"Expected one penalty on {structure.path_of(variable)}, in the loss or in "
+                    f"Proximal. Received two: its layer's {variable.regularizer!r} and the "
+                    f"optimizer's {penalty!r}"
                 )
         return pairs
+
+    def assign(self, variables: Iterable[Any]) -> list[Pair]:
+        """The pairs of a penalty and a variable.
+
+        Raises: ValueError if a pattern matches nothing, two match one variable, a penalty does not
+            fit a variable's shape, or axes that it names "outputs" or "inputs" are not clear.
+        """
+        weights = self._weights(list(variables))
+        named = self._named(weights)
+        if not named:
+            raise ValueError(
+                "Expected the model to have a trainable kernel or embedding matrix for the penalty "
+                f"to act on. Received variables: {[weight.name for weight in weights]}"
+            )
+        return _placed(named)
+
+    def left_out(self, variables: Iterable[Any]) -> list[str]:
+        """The names of the weights of rank 2 or more on which no penalty acts."""
+        weights = self._weights(list(variables))
+        taken = {id(variable) for _, variable in _placed(self._named(weights))}
+        return [
+            weight.name
+            for weight in weights
+            if id(weight.variable) not in taken and len(weight.variable.shape) >= 2
+        ]
+
+    def axes(self) -> Axes:
+        """The axes of those weights of the model whose path does not tell them, for a config."""
+        if self.model is None or not self.model.built:
+            return self._axes
+        return {
+            name: [list(axes) for axes in layout[1:]]
+            for variable, name, layout in weights_in(self.model, self.model.weights)
+            if layout and layout != layout_from_path(name, tuple(variable.shape))
+        }
+
+    def _weights(self, variables: list[Any]) -> list[Weight]:
+        if self.model is not None:
+            return weights_in(self.model, variables)
+        return weights_alone(variables, self._axes)
+
+    def _named(self, weights: list[Weight]) -> list[tuple[Penalty, Weight]]:
+        """Each penalty with the weights that its pattern names; one alone with all kernels."""
+        if not isinstance(self.penalties, dict):
+            return [(self.penalties, w) for w in weights if structure.is_kernel(w.variable)]
+        weight_of = {id(weight.variable): weight for weight in weights}
+        found = structure.match(
+            self.penalties, [w.variable for w in weights], [w.name for w in weights]
+        )
+        return [
+            (self.penalties[pattern], weight_of[id(variable)])
+            for pattern, variables in found.items()
+            for variable in variables
+        ]
+
+
+def _placed(named: list[tuple[Penalty, Weight]]) -> list[Pair]:
+    """Penalties with numbers for the axes of each weight.
+
+    Raises: ValueError, with all weights concerned, if axes are not clear or shapes do not fit.
+    """
+    unclear = [w.name for penalty, w in named if penalty.needs_layout and w.layout is None]
+    if unclear:
+        raise ValueError(ambiguous(unclear))
+    pairs: list[Pair] = []
+    errors: list[str] = []
+    skipped: list[str] = []
+    for penalty, (variable, name, layout) in named:
+        try:
+            placed = penalty.placed(layout, name) if layout else penalty
+            placed.check_shape(tuple(variable.shape), name)
+        except ValueError as error:
+            (skipped if penalty.skip_unfit else errors).append(str(error))
+        else:
+            pairs.append((placed, variable))
+    if errors or not pairs:
+        raise ValueError("\n".join(errors or skipped))
+    return pairs

@@ -51,7 +51,7 @@ class ExclusiveLasso(Penalty):
         [[1.5, 1.0], [0.0, 0.0]]
     """
 
-    def __init__(self, strength: schedules.Value = 0.01, group_axis: GroupAxis = -1):
+    def __init__(self, strength: schedules.Value = 0.01, group_axis: GroupAxis = "outputs"):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
 

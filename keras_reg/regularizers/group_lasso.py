@@ -44,7 +44,7 @@ class GroupLasso(L1):
     def __init__(
         self,
         strength: schedules.Value = 0.01,
-        group_axis: GroupAxis = -1,
+        group_axis: GroupAxis = "outputs",
         size_scaling: bool = True,
         weights: Any = None,
     ):

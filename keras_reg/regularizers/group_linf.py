@@ -56,7 +56,7 @@ class GroupLInf(Penalty):
     def __init__(
         self,
         strength: schedules.Value = 0.01,
-        group_axis: GroupAxis = -1,
+        group_axis: GroupAxis = "outputs",
         size_scaling: bool = False,
     ):
         super().__init__(strength)

@@ -1,6 +1,7 @@
 """Penalty: a value and a proximal operator."""
 
 import abc
+import copy
 import inspect
 import numbers
 import reprlib
@@ -14,6 +15,8 @@ from keras import ops
 from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.norms import reduced_axes
+from keras_reg.structure import Layout
+from keras_reg.structure.axes import ambiguous, layout_from_path, plain_layout
 
 
 class Penalty(keras.regularizers.Regularizer, abc.ABC):
@@ -28,7 +31,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     `_max_strength`, `_stationarity`, and `get_config` if it takes more arguments; `check_shape` if
     some shapes do not suit it; and `_gradient` to be cheaper in a loss than what the backend
     derives from `_omega`. One whose gradient is of no use in a loss sets `_gradient = None` and is
-    not `differentiable`. One that XLA handles badly sets `compilable = False`.
+    not `differentiable`. One that XLA handles badly sets `compilable = False`. A `group_axis` may
+    be "outputs" or "inputs": those methods see numbers in its place, as `placed` gives them.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
@@ -40,6 +44,9 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     differentiable: bool
     proximable: bool
     compilable = True
+    # Whether weights of a shape that does not suit are left as they are, among others that suit.
+    skip_unfit = False
+    _axis_argument = "group_axis"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -48,6 +55,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
 
     def __init__(self, strength: schedules.Value = 0.01):
         self._strength = schedules.check_value(strength, "strength", at_least=0)
+        self._placed: dict[tuple[int, ...], Penalty] = {}
 
     @property
     def strength(self) -> schedules.Value:
@@ -118,6 +126,39 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         strength = self._constant_strength("in stationarity")
         return placed._stationarity(w, float_tensor(gradient), strength)
 
+    @property
+    def needs_layout(self) -> bool:
+        """Whether what this penalty does depends on which axes are outputs and inputs."""
+        return isinstance(getattr(self, self._axis_argument, None), str)
+
+    def placed(self, layout: Layout, path: str = "") -> "Penalty":
+        """This penalty for weights of a layout: the axes it names "outputs" or "inputs" as numbers.
+
+        Args:
+            layout: `keras_reg.structure.Layout`. What the axes of the weight index.
+            path: the variable's path, for the error.
+        Raises: ValueError if the weight has no such axes.
+
+        Example:
+            >>> from keras_reg.regularizers import GroupLasso
+            >>> depthwise = Layout((3, 3, 8, 1), shared=(2,), rest=(0, 1), outputs=(3,))
+            >>> GroupLasso(0.1, group_axis="outputs").placed(depthwise).group_axis
+            (2, 3)
+        """
+        if not self.needs_layout:
+            return self
+        axes = self._axes_in(layout)
+        if not axes:
+            raise ValueError(
+                f"Expected {path or 'a weight'} of shape {layout.shape} to have "
+                f"{getattr(self, self._axis_argument)}. Received: {self}"
+            )
+        # One object for the same axes: what is compiled for one weight serves the others.
+        if axes not in self._placed:
+            self._placed[axes] = copy.copy(self)
+            setattr(self._placed[axes], self._axis_argument, axes)
+        return self._placed[axes]
+
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
         """Raises ValueError, which names the variable, if weights of this shape do not suit."""
         reduced_axes(shape, getattr(self, "group_axis", None), path)
@@ -158,11 +199,21 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         """`stationarity` from float tensors."""
         raise NotImplementedError(f"stationarity is not defined for {self}: its docstring says why")
 
+    def _axes_in(self, layout: Layout) -> tuple[int, ...]:
+        """The axes that the name given to this penalty stands for."""
+        return layout.axes(getattr(self, self._axis_argument))
+
     def _on(self, w: Any) -> tuple[Any, "Penalty"]:
-        """A weight as a tensor, and this penalty checked against its shape."""
-        tensor = float_tensor(w)
-        self.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
-        return tensor, self
+        """A weight as a tensor, and this penalty placed on it and checked against its shape."""
+        tensor, path, placed = float_tensor(w), getattr(w, "path", ""), self
+        shape = tuple(tensor.shape)
+        if self.needs_layout:
+            layout = layout_from_path(path, shape) if path else plain_layout(shape)
+            if layout is None:
+                raise ValueError(ambiguous([path]))
+            placed = self.placed(layout, path)
+        placed.check_shape(shape, path)
+        return tensor, placed
 
     def _constant_strength(self, where: str) -> float:
         if isinstance(self.strength, keras.optimizers.schedules.LearningRateSchedule):

@@ -61,7 +61,7 @@ class SparseGroupLasso(Penalty):
     def __init__(
         self,
         strength: schedules.Value = 0.01,
-        group_axis: GroupAxis = -1,
+        group_axis: GroupAxis = "outputs",
         l1_ratio: float = 0.5,
         size_scaling: bool = True,
         weights: Any = None,

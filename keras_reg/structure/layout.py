@@ -38,6 +38,14 @@ class Layout(NamedTuple):
         """Number of groups of weights that write one output."""
         return self.length(self.shared) * self.length(self.outputs)
 
+    def axes(self, of: str) -> tuple[int, ...]:
+        """The axes that index the groups of weights of one output, or of one input, in order.
+
+        Args:
+            of: "outputs" or "inputs".
+        """
+        return tuple(sorted(self.shared + (self.outputs if of == "outputs" else self.inputs)))
+
     @property
     def order(self) -> tuple[int, ...]:
         """All axes: shared ones, the rest, inputs, outputs."""
