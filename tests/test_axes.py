@@ -147,11 +147,17 @@ def test_in_a_layer_the_path_decides():
         layer.kernel_regularizer = GroupLasso(0.1)
         layer.build(shape)
         expected = float(GroupLasso(0.1, group_axis=-1)(numpy(layer.kernel)))
-        assert float(layer.losses[0]) == pytest.approx(expected)
+        assert numpy(layer.losses[0]) == pytest.approx(expected)
     layer = layers.DepthwiseConv2D(2, depthwise_regularizer=GroupLasso(0.1))
     layer.build((None, 5, 5, 3))
     with pytest.raises(ValueError, match=r"several meanings: depthwise_conv2d\S*/kernel"):
         _ = layer.losses
+
+
+def test_a_report_values_a_penalty_in_a_layer_as_its_loss_does():
+    layer = layers.Dense(4, kernel_regularizer=GroupLasso(0.1))
+    model = keras.Sequential([keras.Input((3,)), layer])
+    assert kr.sparsity(model).penalty == pytest.approx(numpy(layer.losses[0]))
 
 
 @pytest.mark.filterwarnings("ignore:The penalties of 4 of 11 weights will be missing")
@@ -164,7 +170,7 @@ def test_regularize_knows_the_model():
         for v in model.trainable_variables
         if v.path in AXES
     )
-    assert float(sum(model.losses)) == pytest.approx(by_hand, rel=1e-5)
+    assert numpy(sum(model.losses)) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_nm_meets_its_pattern_on_every_kernel_that_fits():

@@ -30,11 +30,11 @@ class ExclusiveLasso(Penalty):
     prox:   sign(w_gi) * max(0, |w_gi| - t_g), t_g = 2 * step * strength * sum_i |prox_gi|
 
     The opposite of `GroupLasso`: the weights of a group compete, so that each unit keeps a few
-    inputs of its own (`group_axis=-1`) or each input serves a few units (`group_axis=-2`).
+    inputs of its own (`group_axis="outputs"`) or each input serves a few units ("inputs").
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype. `max_strength` is infinite
         unless the gradient is zero: the penalty is flat at zero.
     Raises: ValueError if strength is negative or not finite; at the first use if `group_axis` is

@@ -16,13 +16,18 @@ class GroupLasso(L1):
     value:  strength * sum_g c_g * sqrt(n_g) * ||w_g||_2, c = `weights`, 1 without
     prox:   w_g * max(0, 1 - step * strength * c_g * sqrt(n_g) / ||w_g||_2)
 
-    Removes units and filters (`group_axis=-1`) or inputs and channels (`group_axis=-2`), which
-    makes a network smaller on any hardware; zeros of single weights do not. The norm phi(r) = r is
-    that of `L1`; this is the name and the default it has with groups.
+    Removes units and filters (`group_axis="outputs"`) or input features and channels ("inputs"),
+    which makes a network smaller on any hardware; zeros of single weights do not. The norm
+    phi(r) = r is that of `L1`; this is the name and the default it has with groups.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int or tuple of ints. Axes that index the groups; the norm runs over the others.
+        group_axis: "outputs", "inputs", int or tuple of ints. Axes that index the groups; the norm
+            runs over the others. "outputs": a group for each unit or filter, for each channel of a
+            depthwise convolution, for each index of each head in attention; "inputs": for each
+            input feature or channel. Which axes those are a model tells: `Proximal(...,
+            model=model)`, `keras_reg.regularize(model, ...)`. Without one, what a path and a shape
+            leave open is an error; in a bare tensor they are axes -1 and -2.
         size_scaling: bool. Multiply each norm by sqrt(n_g), the square root of the group's size.
         weights: array-like of numbers >= 0, or None. One factor for each group, in the shape of the
             variable's group axes. A group whose factor is 0 is not penalized: `prox` leaves it as
@@ -33,7 +38,7 @@ class GroupLasso(L1):
     Reference: Yuan & Lin, JRSS-B 2006; Wang & Leng, CSDA 2008, for the weights.
 
     Example:
-        >>> penalty = GroupLasso(0.5, group_axis=-1, size_scaling=False)
+        >>> penalty = GroupLasso(0.5, group_axis="outputs", size_scaling=False)
         >>> w = keras.ops.array([[3.0, 0.3], [4.0, 0.4]])
         >>> float(penalty(w))
         2.75

@@ -34,8 +34,8 @@ class GroupLInf(Penalty):
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int, tuple of ints or None. Axes that index the groups; the maximum runs over
-            the others.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups;
+            the maximum runs over the others.
         size_scaling: bool. Multiply by n_g, the group's size: the dual norm is the sum of n_g
             absolute values, as that of `GroupLasso` is the root of a sum of n_g squares. Papers
             leave it out, hence False.

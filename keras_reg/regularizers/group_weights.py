@@ -45,7 +45,7 @@ def check_groups(
 
     Args:
         weights: array, or None, which suits every shape.
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
         shape: the variable's shape.
         path: the variable's path.
 
@@ -69,7 +69,7 @@ def group_factors(
     Args:
         weights: array, or None.
         w: tensor. The variable's value.
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
         keepdims: give the other axes length one, to broadcast against `w`.
 
     Example:

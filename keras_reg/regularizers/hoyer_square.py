@@ -31,7 +31,8 @@ class HoyerSquare(Penalty):
 
     Args:
         strength: float >= 0.
-        group_axis: int, tuple of ints or None. Axes that index the groups; None: single weights.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups;
+            None: single weights.
     Shapes: w: any rank. value: (), float32. `max_strength` is 0: the value jumps at zero, so that
         zero is a local minimum at every strength.
     Raises: ValueError if strength is negative or not finite; in `prox`; at the first use if

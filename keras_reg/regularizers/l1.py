@@ -24,8 +24,8 @@ class L1(RadialPenalty):
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int, tuple of ints or None. Axes that index the groups; with any but None this
-            is `GroupLasso`.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups;
+            with any but None this is `GroupLasso`.
         size_scaling: bool. With groups, multiply each norm by the square root of the group's size.
         weights: array-like of numbers >= 0, or None. One factor for each weight, in the variable's
             shape, or for each group, in the shape of the group axes. A weight whose factor is 0 is

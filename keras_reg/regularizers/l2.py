@@ -22,7 +22,8 @@ class L2(RadialPenalty):
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int, tuple of ints or None. It matters only with `size_scaling`.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. It matters only with
+            `size_scaling`.
         size_scaling: bool. With groups, multiply by the square root of the group's size.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
     Raises: ValueError if strength is negative or not finite.

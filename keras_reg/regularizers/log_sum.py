@@ -32,7 +32,7 @@ class LogSum(RadialPenalty):
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
         epsilon: float > 0. The size of a weight at which the slope is half of that at zero.
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
         size_scaling: bool. With groups, multiply by the square root of the group's size.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
     Raises: ValueError if strength is negative or not finite, or epsilon is not positive.

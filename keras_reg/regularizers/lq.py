@@ -35,7 +35,7 @@ class Lq(RadialPenalty):
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
         q: float, 1/2 or 2/3.
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
         size_scaling: bool. With groups, multiply by the square root of the group's size.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
     Raises: ValueError if strength is negative or not finite, or q is neither 1/2 nor 2/3.

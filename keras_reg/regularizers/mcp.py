@@ -32,7 +32,7 @@ class MCP(RadialPenalty):
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
         gamma: float > 0. The size from which a weight is not shrunk.
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
         size_scaling: bool. With groups, multiply by the square root of the group's size.
         weights: array-like of numbers >= 0, or None. One factor for each weight, in the variable's
             shape, or for each group, in the shape of the group axes. 0: not penalized.

@@ -159,6 +159,20 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
             setattr(self._placed[axes], self._axis_argument, axes)
         return self._placed[axes]
 
+    def placed_by_path(self, shape: tuple[int, ...], path: str) -> "Penalty":
+        """This penalty for a weight of which no more than its shape and path is known.
+
+        Without a path, which a bare tensor has not, "outputs" is axis -1 and "inputs" axis -2.
+
+        Raises: ValueError if the layout is not clear.
+        """
+        if not self.needs_layout:
+            return self
+        layout = layout_from_path(path, shape) if path else plain_layout(shape)
+        if layout is None:
+            raise ValueError(ambiguous([path]))
+        return self.placed(layout, path)
+
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
         """Raises ValueError, which names the variable, if weights of this shape do not suit."""
         reduced_axes(shape, getattr(self, "group_axis", None), path)
@@ -205,14 +219,9 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
 
     def _on(self, w: Any) -> tuple[Any, "Penalty"]:
         """A weight as a tensor, and this penalty placed on it and checked against its shape."""
-        tensor, path, placed = float_tensor(w), getattr(w, "path", ""), self
-        shape = tuple(tensor.shape)
-        if self.needs_layout:
-            layout = layout_from_path(path, shape) if path else plain_layout(shape)
-            if layout is None:
-                raise ValueError(ambiguous([path]))
-            placed = self.placed(layout, path)
-        placed.check_shape(shape, path)
+        tensor = float_tensor(w)
+        placed = self.placed_by_path(tuple(tensor.shape), getattr(w, "path", ""))
+        placed.check_shape(tuple(tensor.shape), getattr(w, "path", ""))
         return tensor, placed
 
     def _constant_strength(self, where: str) -> float:

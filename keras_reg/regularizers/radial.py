@@ -41,8 +41,8 @@ class RadialPenalty(Penalty):
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int, tuple of ints or None. Axes that index the groups; None: every weight is
-            its own group.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups;
+            None: every weight is its own group.
         size_scaling: bool. False drops the factor sqrt(n_g).
         weights: array-like of numbers >= 0, or None. The factor c_g of each group: an array in the
             shape of the variable's group axes, in the variable's order, or of the variable itself

@@ -38,7 +38,7 @@ class SparseGroupLasso(Penalty):
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
-        group_axis: int, tuple of ints or None. Axes that index the groups.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups.
         l1_ratio: float from 0 to 1. Share of L1.
         size_scaling: bool. Multiply each norm by sqrt(n_g), the square root of the group's size.
         weights: array-like of numbers >= 0, or None. A factor for all of each group's penalty, in

@@ -30,8 +30,8 @@ class TopK(Projection):
 
     Args:
         sparsity: float from 0 to 1, or a schedule (only inside `Proximal`). Fraction of zeros.
-        group_axis: int, tuple of ints or None. Axes that index the groups; None: every weight is
-            its own group.
+        group_axis: "outputs", "inputs", int, tuple of ints or None. Axes that index the groups;
+            None: every weight is its own group.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
     Raises: ValueError if sparsity is outside [0, 1], or if it is put in a layer.
     Reference: Zhu & Gupta, "To prune, or not to prune", 2017; Blumensath & Davies, Appl. Comput.

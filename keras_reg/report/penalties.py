@@ -14,6 +14,7 @@ from keras_reg.optimizers.proximal import Proximal
 from keras_reg.regularizers import L1
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.projection import Projection
+from keras_reg.structure import path_of
 
 
 class Term(NamedTuple):
@@ -44,7 +45,7 @@ def terms_of(model: Any) -> list[Term]:
         ['kernel']
     """
     trainable = model.trainable_weights
-    terms = [Term(v, v.regularizer, None) for v in trainable if getattr(v, "regularizer", None)]
+    terms = [Term(v, _in_loss(v), None) for v in trainable if getattr(v, "regularizer", None)]
     for proximal in Proximal.all_of(model):
         try:
             pairs = proximal.resolve(trainable)
@@ -53,6 +54,14 @@ def terms_of(model: Any) -> list[Term]:
         clock, scale = proximal.iterations, proximal.strength_scale
         terms += [Term(variable, penalty, clock, scale) for penalty, variable in pairs]
     return [term for term in terms if not isinstance(term.penalty, Projection)]
+
+
+def _in_loss(variable: Any) -> Any:
+    """A variable's regularizer as the loss uses it."""
+    penalty = variable.regularizer
+    if not isinstance(penalty, Penalty):
+        return penalty
+    return penalty.placed_by_path(tuple(variable.shape), path_of(variable))
 
 
 def penalty_values(terms: list[Term], is_compiled: bool = False) -> dict[int, float]:
