@@ -81,6 +81,7 @@ OPS = {
     "keep_non_finite": (matrix.keep_non_finite, W, W),
     "largest": (ranks.largest, ROW, np.int32(3)),
     "largest_along": (lambda x: blocks.largest_along(x * x, 2, 0), W),
+    "largest_of_all": (lambda *x: ranks.largest_of_all(x, 3)[0], W, ROW),
     "linear_weights": (lambda x: x * sorted_l1.linear_weights(4), W),
     "normal": (lambda *a: random.normal((4, 5), *a), SEED, STEP),
     "nibble_counts": (lambda x: bits.nibble_counts(bits.pack(x != 0)), W),
@@ -117,10 +118,13 @@ NO_OPERATION = {
     "check_matrix",
     "compiled",
     "compiled_in_graph",
+    "compiles_each_operation",
     "group_size",
     "in_replica",
     "is_chief",
+    "kth_largest",
     "next_state",
+    "on_host",
     "read",
     "recomputed",
     "reduced_axes",
@@ -129,6 +133,7 @@ NO_OPERATION = {
     "strides",
     "update",
     "xla_enabled",
+    "xla_suits_matrices",
 }
 
 
