@@ -150,6 +150,21 @@ def test_members_wrapped_each_do_what_one_round_all_does(strength):
         assert np.array_equal(one == 0, two == 0)
 
 
+@wrapped
+def test_members_that_are_wrapped_are_not_wrapped_again(wrap):
+    with pytest.raises(TypeError, match="no other wrapper"):
+        wrap(several(lambda inner: Proximal(inner, L1(0.05))))
+
+
+def test_members_chosen_in_build_are_not_wrapped_again():
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has no MultiOptimizer")
+    member = Proximal("sgd", L1(0.05))
+    optimizer = Proximal(keras.optimizers.MultiOptimizer(lambda variable: member), L1(0.05))
+    with pytest.raises(TypeError, match="no other wrapper"):
+        optimizer.build(dense_model().trainable_variables)
+
+
 @pytest.mark.parametrize("place", ["inside", "outside"])
 def test_several_are_saved_and_loaded(place, tmp_path):
     wrap = lambda inner: Proximal(inner, L1(0.05))  # noqa: E731

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_reg import regularizers
+from keras_reg.callbacks import SparsityReport
 from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.zeros import most_zeros
 
@@ -57,6 +58,20 @@ def test_kernels_that_are_all_zero_are_warned_of_once():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=UserWarning)
         fit(model)
+
+
+def test_a_report_warns_in_the_epoch_and_not_again_at_the_end():
+    model, x, told = model_with(1e3), np.ones((32, 4), "float32"), []
+
+    def count(*_):
+        told.append(sum("Every weight of" in str(each.message) for each in seen))
+
+    counting = keras.callbacks.LambdaCallback(on_epoch_end=count)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.fit(x, x[:, :2], epochs=2, verbose=0, callbacks=[SparsityReport(verbose=0), counting])
+    count()
+    assert told == [1, 1, 1]
 
 
 def test_a_weight_that_is_left_is_enough():

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from keras_reg import schedules
 from keras_reg.ops.backend import is_chief
+from keras_reg.optimizers import Proximal
 from keras_reg.report import SparsityTable
 from keras_reg.report.export import append_line, open_log
 from keras_reg.report.sparsity import Meter, check_tolerance
@@ -141,6 +142,8 @@ class SparsityReport(keras.callbacks.Callback):
 
     def _measure(self, logs: dict | None, batch: int | None) -> None:
         self.table = self._read()
+        for optimizer in Proximal.all_of(self.model):
+            optimizer.warn_of_zeros()
         if self.path is not None and is_chief():
             self._write({"epoch": self._epoch, "batch": batch, **_numbers(logs)})
 

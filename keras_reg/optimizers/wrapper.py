@@ -131,6 +131,7 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
         """
         variables = list(variables)
         self.inner_optimizer.build(variables)
+        _refuse_wrapped(self.inner_optimizer)  # A MultiOptimizer may choose members when built.
         # Averages and accumulators are the one inside's: the base class is to make none.
         self.__dict__.update(use_ema=False, gradient_accumulation_steps=None)
         super().build(variables)
@@ -340,10 +341,21 @@ def check_optimizer(optimizer: Any) -> Any:
             "Expected `optimizer` to be a keras.optimizers.Optimizer or its name. "
             f"Received: optimizer={optimizer!r}"
         )
-    if isinstance(optimizer, (keras.optimizers.LossScaleOptimizer, Wrapper)):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise TypeError(
-            "Expected `optimizer` to be neither a LossScaleOptimizer, which goes round this one, "
-            "nor another wrapper such as Proximal, which takes all penalties in one dict. "
+            "Expected `optimizer` to be no LossScaleOptimizer, which goes round this one. "
             f"Received: optimizer={optimizer!r}"
         )
+    _refuse_wrapped(optimizer)
     return optimizer
+
+
+def _refuse_wrapped(optimizer: Any) -> None:
+    """Raises TypeError if an optimizer, or a known member of it, is a wrapper already."""
+    wrapped = [inside for inside in _nested(optimizer) if isinstance(inside, Wrapper)]
+    if wrapped:
+        raise TypeError(
+            "Expected `optimizer` to be, and to hold, no other wrapper: Proximal takes all "
+            "penalties in one dict, and of the members of a MultiOptimizer either each is wrapped "
+            f"or all are at once. Received: {wrapped[0]!r}"
+        )
