@@ -1,9 +1,15 @@
 """Which variables are kernels, and which a pattern names."""
 
+import contextlib
+
 import keras
+import numpy as np
 import pytest
 
-from keras_reg.structure import check_pattern, is_kernel, match, path_of
+from keras_reg import sparsity
+from keras_reg.optimizers import Proximal
+from keras_reg.regularizers import L1
+from keras_reg.structure import check_pattern, is_kernel, kernels_of, match, path_of
 from keras_reg.structure.weights import names_once
 
 INPUT = (None, 8, 8, 4)
@@ -29,6 +35,15 @@ def two_dense():
     return keras.Sequential([keras.Input((3,)), hidden, output], name="model")
 
 
+def at(path, shape):
+    """A variable of this path."""
+    *layers, name = path.split("/")
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(keras.name_scope(layer))
+        return keras.Variable(np.ones(shape, "float32"), name=name)
+
+
 def paths(found):
     return {pattern: [path_of(variable) for variable in found[pattern]] for pattern in found}
 
@@ -43,6 +58,63 @@ def test_kernels_of_a_layer(layer, shapes, kernels):
     assert {weight.name for weight in found} == kernels
     left_out = {weight.name for weight in fresh.weights if not is_kernel(weight)}
     assert left_out <= {"alpha", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("vit/class_token", "deit/distillation_token", "dino/register_tokens", "mae/mask_token"),
+        *("sam/pos_embed", "sam/rel_pos_h", "swin/relative_position_bias_table"),
+        *("deberta/rel_embedding", "xlnet/mask_emb", "xlnet/segment_encoding"),
+        *("gpt/position_embedding/embeddings", "dino/interpolated_position_embeddings"),
+        "sam/positional_encoding_gaussian_matrix",
+    ],
+)
+def test_learned_inputs_are_no_kernels(path):
+    assert not is_kernel(at(path, (4, 3)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("token_embedding/embeddings", "position_mixer/kernel", "experts/gate_up_proj"),
+        *("word_tokens_projection/kernel", "feedforward_intermediate_dense/kernel"),
+    ],
+)
+def test_kernels_in_layers_of_any_name(path):
+    assert is_kernel(at(path, (4, 3)))
+
+
+def test_one_vector_under_another_name_is_a_learned_input():
+    assert not is_kernel(at("pooling/variable", (1, 1, 3)))
+    assert is_kernel(at("conv/kernel", (1, 1, 3)))
+    assert is_kernel(at("adapter/weights", (2, 1, 3)))
+
+
+class Table(keras.layers.Layer):
+    """Adds one row for each place: not a layer of Keras that looks up embeddings."""
+
+    def build(self, shape):
+        self.embeddings = self.add_weight(shape=shape[1:], name="embeddings")
+
+    def call(self, x):
+        return x + self.embeddings
+
+
+def test_the_owner_of_embeddings_decides_where_it_is_known():
+    x = keras.Input((4,), dtype="int32")
+    words = keras.layers.Embedding(5, 3, name="words")(x)
+    flat = keras.layers.Flatten()(Table(name="where")(words))
+    model = keras.Model(x, keras.layers.Dense(2, name="head")(flat))
+    expected = ["words/embeddings", "head/kernel"]
+    assert [variable.path for variable in kernels_of(model)] == expected
+    assert [row.path for row in sparsity(model).rows] == expected
+    proximal = Proximal("sgd", L1(0.1), model=model)
+    again = Proximal.from_config(proximal.get_config())
+    for optimizer in (proximal, again):
+        pairs = optimizer.resolve(model.trainable_variables)
+        assert [variable.path for _, variable in pairs] == expected
+        assert optimizer.left_out(model.trainable_variables) == ["where/embeddings"]
 
 
 def test_attention_has_four_kernels():

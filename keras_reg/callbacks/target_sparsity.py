@@ -167,7 +167,7 @@ class TargetSparsity(keras.callbacks.Callback):
         return int(count_zeros(counted).sum()) / sum(map(size, counted))
 
     def _counted(self) -> list[Any]:
-        kernels = [variable for variable in self.model.weights if structure.is_kernel(variable)]
+        kernels = structure.kernels_of(self.model)
         return kernels if self.per == "model" else structure.match([self.per], kernels)[self.per]
 
     def _check_reach(self, counted: list[Any]) -> list[Any]:

@@ -86,14 +86,16 @@ class Rules:
         ]
 
     def axes(self) -> Axes:
-        """The axes of those weights of the model whose path does not tell them, for a config."""
+        """What the path of a weight of the model does not tell, for a config: see `Axes`."""
         if self.model is None or not self.model.built:
             return self._axes
-        return {
-            name: [list(axes) for axes in layout[1:]]
-            for variable, name, layout in weights_in(self.model, self.model.weights)
-            if layout and layout != layout_from_path(name, tuple(variable.shape))
-        }
+        axes: Axes = {}
+        for variable, name, layout, is_kernel in weights_in(self.model, self.model.weights):
+            if is_kernel != structure.is_kernel(variable):
+                axes[name] = []
+            elif layout and layout != layout_from_path(name, tuple(variable.shape)):
+                axes[name] = [list(numbers) for numbers in layout[1:]]
+        return axes
 
     def _weights(self, variables: list[Any]) -> list[Weight]:
         if self.model is not None:
@@ -103,7 +105,7 @@ class Rules:
     def _named(self, weights: list[Weight]) -> list[tuple[Penalty, Weight]]:
         """Each penalty with the weights that its pattern names; one alone with all kernels."""
         if not isinstance(self.penalties, dict):
-            return [(self.penalties, w) for w in weights if structure.is_kernel(w.variable)]
+            return [(self.penalties, w) for w in weights if w.is_kernel]
         weight_of = {id(weight.variable): weight for weight in weights}
         found = structure.match(
             self.penalties, [w.variable for w in weights], [w.name for w in weights]
@@ -126,7 +128,7 @@ def _placed(named: list[tuple[Penalty, Weight]]) -> list[Pair]:
     pairs: list[Pair] = []
     errors: list[str] = []
     skipped: list[str] = []
-    for penalty, (variable, name, layout) in named:
+    for penalty, (variable, name, layout, _) in named:
         try:
             placed = penalty.placed(layout, name) if layout else penalty
             placed.check_shape(tuple(variable.shape), name)

@@ -2,6 +2,7 @@
 
 from keras_reg.structure import channels
 from keras_reg.structure import families as families
+from keras_reg.structure.axes import kernels_of
 from keras_reg.structure.layout import Layout, layout_of
 from keras_reg.structure.registry import register
 from keras_reg.structure.regularizer_attributes import (
@@ -19,6 +20,7 @@ __all__ = [
     "channels",
     "check_pattern",
     "is_kernel",
+    "kernels_of",
     "layout_of",
     "match",
     "path_of",

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from keras_reg.structure.graph import blocks
 from keras_reg.structure.layout import Layout, layout_of
-from keras_reg.structure.weights import names_once, path_of
+from keras_reg.structure.weights import is_kernel, names_once, path_of
 
-# For names of weights the axes that are shared, the rest, inputs and outputs, as a config has them.
+# For names of weights the axes that are shared, the rest, inputs and outputs, as a config has them;
+# nothing for a weight that is no kernel though its name is that of one.
 Axes = dict[str, list[list[int]]]
 
 
@@ -18,11 +19,13 @@ class Weight(NamedTuple):
         variable: `keras.Variable`.
         name: its path, with a number if it is not the first of that path.
         layout: what its axes index; None if that is not clear.
+        is_kernel: whether it is a kernel or an embedding matrix, on which a single penalty acts.
     """
 
     variable: Any
     name: str
     layout: Layout | None
+    is_kernel: bool
 
 
 def weights_in(model: Any, variables: Iterable[Any]) -> list[Weight]:
@@ -38,7 +41,7 @@ def weights_in(model: Any, variables: Iterable[Any]) -> list[Weight]:
         (2,)
     """
     known = {
-        id(variable): _layout(owner, variable)
+        id(variable): (_layout(owner, variable), is_kernel(variable, owner))
         for block in blocks(model)
         for owner, owned in block.owners
         for variable in owned
@@ -50,7 +53,19 @@ def weights_in(model: Any, variables: Iterable[Any]) -> list[Weight]:
             f"Expected variables of the model {model.name}. Received others: {', '.join(strange)}"
         )
     names = dict(zip(map(id, model.weights), names_once(model.weights), strict=True))
-    return [Weight(v, names[id(v)], known[id(v)]) for v in variables]
+    return [Weight(v, names[id(v)], *known[id(v)]) for v in variables]
+
+
+def kernels_of(model: Any) -> list[Any]:
+    """The kernels and embedding matrices of a built model, frozen ones too.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> [variable.name for variable in kernels_of(model)]
+        ['kernel']
+    """
+    return [weight.variable for weight in weights_in(model, model.weights) if weight.is_kernel]
 
 
 def weights_alone(variables: Iterable[Any], axes: Axes) -> list[Weight]:
@@ -68,12 +83,12 @@ def weights_alone(variables: Iterable[Any], axes: Axes) -> list[Weight]:
     variables = list(variables)
     weights = []
     for variable, name in zip(variables, names_once(variables), strict=True):
-        shape = tuple(variable.shape)
-        if name in axes:
-            layout: Layout | None = Layout(shape, *map(tuple, axes[name]))
+        shape, known = tuple(variable.shape), axes.get(name)
+        if known:
+            layout: Layout | None = Layout(shape, *map(tuple, known))
         else:
             layout = layout_from_path(path_of(variable), shape)
-        weights.append(Weight(variable, name, layout))
+        weights.append(Weight(variable, name, layout, known != [] and is_kernel(variable)))
     return weights
 
 

@@ -57,7 +57,7 @@ def is_counted(layer: Any, variable: Any) -> bool:
         >>> [is_counted(layer, weight) for weight in (layer.kernel, layer.bias, layer.kernel_scale)]
         [True, False, False]
     """
-    if is_kernel(variable):
+    if is_kernel(variable, layer):
         return True
     mode = getattr(layer, "quantization_mode", None)
     is_int8 = keras.backend.standardize_dtype(variable.dtype) == "int8"

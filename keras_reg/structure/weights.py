@@ -6,16 +6,29 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from keras import backend
+from keras import backend, layers
 
-# Names Keras gives to weights of rank 2 or more that are no kernels: biases of attention and
+# Names that Keras gives to weights of rank 2 or more that are no kernels: biases of attention and
 # GRU layers, slopes of PReLU, gains and offsets of normalization over several axes.
 _NOT_KERNELS = ("alpha", "bias", "gamma", "beta", "scale", "moving_mean", "moving_variance")
 
+# Names of learned inputs: tables of positions; tokens, embeddings of masks and segments.
+_POSITIONS = re.compile(r"(.*_)?(pos|positions?|positional|rel|relative)(_.*)?")
+_LEARNED_INPUT = re.compile(
+    rf"{_POSITIONS.pattern}|(.*_)?(tokens?|mask_emb\w*|segment|bias_table)(_.*)?"
+)
 
-def is_kernel(variable: Any) -> bool:
-    """Whether a variable is a kernel or an embedding matrix: a float weight of rank 2 or more that
-    is neither a bias nor part of a normalization.
+
+def is_kernel(variable: Any, owner: Any = None) -> bool:
+    """Whether a variable is a kernel or an embedding matrix.
+
+    That is a float weight of rank 2 or more which is no bias, no part of a normalization and no
+    learned input, such as a class token or a table of positions.
+
+    Args:
+        variable: `keras.Variable`.
+        owner: the layer that owns it, or None where it is not known. Without it the path decides:
+            `embeddings` are a matrix of embeddings unless their layer is named after positions.
 
     Example:
         >>> import keras
@@ -23,10 +36,27 @@ def is_kernel(variable: Any) -> bool:
         >>> dense.build((None, 3))
         >>> [is_kernel(weight) for weight in dense.weights]
         [True, False]
+        >>> is_kernel(keras.Variable([[[1.0, 2.0]]], name="class_token"))
+        False
     """
-    name = path_of(variable).rsplit("/", 1)[-1]
+    *above, name = path_of(variable).lower().split("/")
     is_float = "float" in backend.standardize_dtype(variable.dtype)
-    return is_float and len(variable.shape) >= 2 and not name.endswith(_NOT_KERNELS)
+    if not is_float or len(variable.shape) < 2 or name.endswith(_NOT_KERNELS):
+        return False
+    if name.endswith("kernel"):
+        return True
+    if name == "embeddings":
+        return _embeds(above[-1] if above else "", owner)
+    # A kernel has a name, so that what is one vector under another name is an input.
+    is_vector = len(variable.shape) > 2 and sum(length > 1 for length in variable.shape) <= 1
+    return not is_vector and not _LEARNED_INPUT.fullmatch(name)
+
+
+def _embeds(layer: str, owner: Any) -> bool:
+    """Whether a layer that has `embeddings` looks them up by the numbers that it is given."""
+    if owner is not None:
+        return isinstance(owner, layers.Embedding)
+    return not _POSITIONS.fullmatch(layer)
 
 
 def path_of(variable: Any) -> str:
