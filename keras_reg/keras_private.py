@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import keras
+
 
 def layers_in(layer: Any, recursive: bool = True) -> list[Any]:
     """The layers inside a layer, without itself; with `recursive` those inside them too.
@@ -74,3 +76,20 @@ def unrecorded(layer: Any) -> Iterator[None]:
     finally:
         for values, before in kept:
             values[:] = before
+
+
+def notes_of_step(layer: Any) -> dict:
+    """A dict that lives as long as what a training step runs: the outermost call, that of a model.
+
+    Keras keeps one object for such a call, from which inner layers take `training`; nothing public
+    says where a call begins and ends. `Model.stateless_call`, as in JAX's training, makes none, but
+    a `keras.StatelessScope`. So does a symbolic run inside of a call: it has notes of its own. When
+    a layer's own `call` was called from outside, it is an empty dict each time.
+    """
+    with keras.StatelessScope(initialize_variables=False) as inner:
+        holder = inner.original_scope
+    if holder is None:
+        holder = layer._get_call_context()
+        if not hasattr(holder, "training"):  # Made for this question: no layer was called.
+            layer._maybe_reset_call_context()
+    return vars(holder).setdefault("keras_reg_notes", {})

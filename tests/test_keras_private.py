@@ -14,6 +14,7 @@ from keras_reg.keras_private import (
     forget_traces,
     layers_in,
     nodes_of,
+    notes_of_step,
     state_of,
     unrecorded,
     variables_of,
@@ -67,6 +68,37 @@ def test_calls_that_are_taken_back():
         assert len(outer.inner._inbound_nodes) == inner + 1
     assert len(outer.inner._inbound_nodes) == inner
     assert len(outer._inbound_nodes) == 1
+
+
+def test_notes_of_a_step_last_as_long_as_the_outermost_call_or_stateless_scope():
+    class Inner(keras.layers.Layer):
+        def call(self, x):
+            notes = notes_of_step(self)
+            notes["seen"] = notes.get("seen", 0) + 1
+            seen.append(notes["seen"])
+            return x
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def call(self, x):
+            return self.inner(self.inner(x))
+
+    outer, x = Outer(), keras.ops.ones((2, 4))
+    for _ in range(2):
+        seen = []
+        outer(x)
+        assert seen[-2:] == [1, 2]
+    seen = []
+    outer.call(x)  # Keras knows two outermost calls here, and a single one in a stateless scope.
+    outer.inner.call(x)
+    assert seen == [1, 1, 1]
+    for _ in range(2):
+        seen = []
+        outer.stateless_call([], [], x)
+        assert seen == [1, 2]
 
 
 def test_what_an_optimizer_keeps_of_a_variable():

@@ -7,9 +7,10 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.keras_private import notes_of_step
 from keras_reg.ops.backend import read, replica_id
 from keras_reg.ops.random import hash32, replica_seed
-from keras_reg.ops.updates import next_state
+from keras_reg.ops.updates import latest_state, next_state
 
 _STATE = "seed_generator_state"
 
@@ -18,18 +19,23 @@ class Scheduled(keras.layers.Layer):
     """A layer that drops something while it trains. A subclass writes `_drop` and nothing else.
 
     All state is that of `seed_generator`, a `keras.random.SeedGenerator` as in Keras's own layers:
-    the seed and how often it was asked, which is the step of the schedule. What is dropped is a
-    hash of both and of the element's position. Unlike Keras's, the state is saved with the weights,
-    so that a saved model goes on where it stopped; weights that were saved without it leave it as
-    it is. At inference the layer returns its input and counts nothing.
+    the seed and a count, which is the step of the schedule. What is dropped is a hash of both and
+    of the element's position. Unlike Keras's, the state is saved with the weights, so that a saved
+    model goes on where it stopped; weights that were saved without it leave it as it is. At
+    inference the layer returns its input and counts nothing.
+
+    A step is a training call of the outermost model or layer. A layer that a model uses more than
+    once counts one step, at one rate, and draws another mask for each of its uses. A step that
+    calls the model twice counts two.
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
-    layer was called once in between. Under a `keras.RematScope` it runs once: it stores nothing
-    that would be worth another run. On JAX, `keras.remat` and a recurrent cell in its loop
-    want a compiled step, which is the default; all times of such a loop share a mask.
+    model uses the layer once and was called once in between. Under a `keras.RematScope` it runs
+    once: it stores nothing that would be worth another run. On JAX, `keras.remat` and a recurrent
+    cell in its loop want a compiled step, which is the default. All times of a compiled loop share
+    a mask.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates, whose values are
+        rate: float from 0 to 1, or a schedule from training steps to rates, whose values are
             clipped to that range.
         seed: int, `keras.random.SeedGenerator` or None. A generator is asked once, at construction.
             None takes a seed from Python's `random`, which `keras.utils.set_random_seed` makes
@@ -52,7 +58,7 @@ class Scheduled(keras.layers.Layer):
 
     @property
     def step(self) -> int:
-        """The training calls so far, an int. Assign to it to go elsewhere in the schedule."""
+        """The training steps so far, an int. Assign to it to go elsewhere in the schedule."""
         return int(read(self.seed_generator.state)[1])
 
     @step.setter
@@ -61,7 +67,7 @@ class Scheduled(keras.layers.Layer):
         self.seed_generator.state.assign([seed, step])
 
     def current_rate(self) -> float:
-        """The rate of the next training call.
+        """The rate of the next training step.
 
         Example:
             >>> from keras_reg.layers import ScheduledDropout
@@ -95,10 +101,21 @@ class Scheduled(keras.layers.Layer):
         raise NotImplementedError
 
     def _draw(self) -> tuple[Any, Any, Any]:
-        """Rate, seed and step of this training call, which is counted."""
-        state = ops.cast(next_state(self.seed_generator), "int32")
+        """Rate, seed and step of this training call, which is counted if it begins a step."""
+        counted, number = self._count()
+        state = ops.cast(counted, "int32")
         seed, step = state[0], state[1]
+        if number > 0:
+            seed = hash32(ops.array(number, "int32"), seed)
         return self._rate_at(step), replica_seed(seed, replica_id()), step
+
+    def _count(self) -> tuple[Any, int]:
+        """The state of the step under way, and how many calls of this layer it has seen."""
+        notes = notes_of_step(self)
+        number = notes.get(id(self), 0)
+        notes[id(self)] = number + 1
+        generator = self.seed_generator
+        return (latest_state(generator) if number else next_state(generator)), number
 
     def _rate_at(self, step: Any) -> Any:
         return schedules.evaluate(self.rate, step, at_least=0.0, at_most=1.0)

@@ -20,7 +20,7 @@ class ScheduledDropConnect(Scheduled):
     Args:
         layer: `keras.layers.Layer` with a `kernel` or `embeddings`: Dense, a convolution, an
             Embedding.
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs and outputs: those of `layer`.
     Raises: ValueError if rate is outside [0, 1], seed is not as above, or the layer has no kernel.

@@ -14,7 +14,7 @@ class Masked(Scheduled):
     """A scheduled layer whose mask has a shape of its own, `noise_shape`.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         noise_shape: tuple of ints and Nones that broadcasts against the input, or None. The shape
             of the mask; a None is the input's length on that axis.
         seed: int, `keras.random.SeedGenerator` or None.
@@ -65,12 +65,12 @@ class ScheduledDropout(Masked):
     inference it returns its input. With a float rate it stands in for `keras.layers.Dropout`. The
     rate is computed in the compiled step from a counter: it changes without a retrace.
 
-    The seed and the count of training calls are the state of its `keras.random.SeedGenerator` and
+    The seed and the count of training steps are the state of its `keras.random.SeedGenerator` and
     are saved with the model, which goes on where it stopped. The mask is a hash of both and of the
     element's position; it is not stored, but drawn again for the gradient.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates, whose values are
+        rate: float from 0 to 1, or a schedule from training steps to rates, whose values are
             clipped to that range. 0 and 1 are exact: the input itself, and zeros.
         noise_shape: tuple of ints and Nones that broadcasts against the input, or None. The shape
             of the mask; a None is the input's length on that axis.
@@ -102,7 +102,7 @@ class ScheduledAlphaDropout(Masked):
     rate it stands in for `keras.layers.AlphaDropout`. At rate 1 it gives zeros.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         noise_shape: tuple of ints and Nones that broadcasts against the input, or None.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs: any. outputs: as inputs, same dtype.
@@ -128,7 +128,7 @@ class ScheduledGaussianDropout(Scheduled):
     stands in for `keras.layers.GaussianDropout`. A rate of 1 counts as 1 - 2**-24.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs: any. outputs: as inputs, same dtype.
     Raises: ValueError if rate is outside [0, 1], or seed is not as above.
@@ -152,7 +152,7 @@ class ScheduledDropPath(Scheduled):
     Rates that grow with depth come from `keras_reg.schedules.by_depth`.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs: (batch, ...). outputs: as inputs, same dtype.
     Raises: ValueError if rate is outside [0, 1], or seed is not as above.

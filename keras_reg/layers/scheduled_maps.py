@@ -48,7 +48,7 @@ class ScheduledSpatialDropout1D(_SpatialDropout):
     little. With a float rate it stands in for `keras.layers.SpatialDropout1D`.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs: (batch, steps, channels). outputs: as inputs, same dtype.
     Raises: ValueError if rate is outside [0, 1], or seed is not as above.
@@ -80,7 +80,7 @@ class ScheduledSpatialDropout2D(_SpatialDropout):
     little. With a float rate it stands in for `keras.layers.SpatialDropout2D`.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         data_format: "channels_last", "channels_first" or None, Keras's setting.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs: (batch, rows, columns, channels) or (batch, channels, rows, columns). outputs:
@@ -107,7 +107,7 @@ class ScheduledSpatialDropout3D(_SpatialDropout):
     little. With a float rate it stands in for `keras.layers.SpatialDropout3D`.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         data_format: "channels_last", "channels_first" or None, Keras's setting.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs: (batch, 3 axes, channels) or (batch, channels, 3 axes). outputs: as inputs, same
@@ -136,7 +136,7 @@ class ScheduledDropBlock2D(_Maps):
     rate from 0 over the whole training: `keras_reg.schedules.Linear`.
 
     Args:
-        rate: float from 0 to 1, or a schedule from training calls to rates.
+        rate: float from 0 to 1, or a schedule from training steps to rates.
         block_size: int >= 1. Height and width of a block, cut to those of the map.
         data_format: "channels_last", "channels_first" or None, Keras's setting.
         seed: int, `keras.random.SeedGenerator` or None.

@@ -116,10 +116,26 @@ def next_state(generator: Any) -> Any:
         [[7, 0], [7, 1]]
     """
     if _is_second_run():
-        state = read(generator.state)
-        return state - keras.ops.array([0, 1], dtype=state.dtype)
+        return latest_state(generator)
     with _trace_of(generator.state):
         return generator.next()
+
+
+def latest_state(generator: Any) -> Any:
+    """What the latest `next_state` returned. It counts nothing.
+
+    Args:
+        generator: `keras.random.SeedGenerator` that has counted at least once.
+    Shapes: result: (2,), an integer dtype that depends on the backend.
+
+    Example:
+        >>> generator = keras.random.SeedGenerator(7)
+        >>> states = [next_state(generator), latest_state(generator), latest_state(generator)]
+        >>> [keras.ops.convert_to_numpy(state).tolist() for state in states]
+        [[7, 0], [7, 0], [7, 0]]
+    """
+    state = read(generator.state)
+    return state - keras.ops.array([0, 1], dtype=state.dtype)
 
 
 def _is_second_run() -> bool:
