@@ -20,8 +20,6 @@ SINGLE = [
     for cls, kwargs in (case.values for case in CASES)
     if issubclass(cls, regularizers.RadialPenalty) and cls(**kwargs).group_axis is None
 ]
-# Two powers in its closed form are worth an array of their own.
-TWO_LOOPS = {"q": 2 / 3}
 
 # The update with TotalVariation reads neighbours, so that it cannot be in place.
 OWN_GRADIENT = [
@@ -83,8 +81,7 @@ def test_an_update_in_place_copies_no_weight(cls, kwargs):
 @every_single
 def test_prox_of_single_weights_is_one_loop(cls, kwargs):
     penalty = cls(0.1, **kwargs)
-    loops = 2 if kwargs == TWO_LOOPS else 1
-    assert count(lambda w, step: penalty.prox(w, step), W, STEP) == loops
+    assert count(lambda w, step: penalty.prox(w, step), W, STEP) == 1
 
 
 @pytest.mark.parametrize(

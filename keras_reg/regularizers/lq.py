@@ -71,8 +71,7 @@ class Lq(RadialPenalty):
             threshold, kept = 1.5 * step ** (2 / 3), _kept_half
         else:
             threshold, kept = 2.0 * (2 / 3 * step) ** (3 / 4), _kept_two_thirds
-        ratio = ops.clip(threshold / r, 0.0, 1.0)
-        return ops.where(ops.less_equal(r, threshold), 0.0, kept(r, ratio))
+        return ops.where(ops.less_equal(r, threshold), 0.0, kept(r, threshold))
 
     def _slope(self, r: Any) -> Any:
         return ops.where(ops.equal(r, 0.0), math.inf, self.q * self._inverse_root(r))
@@ -85,33 +84,57 @@ class Lq(RadialPenalty):
         return {**super().get_config(), "q": self.q}
 
 
-# Both are written in ratio = threshold / r, from 0 to 1, so that no power of r can overflow, and
-# such that a ratio of 0, which is a step of 0, gives r bit for bit. Newton's method from a parabola
-# takes multiplications and divisions alone, several times as fast as the closed forms, with their
-# arccosines and powers.
+# Both are written in threshold / r, from 0 to 1, so that no power of r can overflow, and such that
+# a ratio of 0, which is a step of 0, gives r bit for bit. Newton's method from a parabola takes
+# multiplications alone, several times as fast as the closed forms with their arccosines and powers;
+# XLA would write what divides to memory, where two later steps need it.
 
 
-def _kept_half(r: Any, ratio: Any) -> Any:
-    """r * y**2 with y the largest root of y**3 - y + c."""
-    c = ratio * ops.sqrt(ratio) * (0.5 / 1.5**1.5)
+def _kept_half(r: Any, threshold: Any) -> Any:
+    """r * y**2 with y the largest root of y**3 - y + c, c = (ratio / 1.5)**1.5 / 2."""
+    root = _root_of_ratio(r, threshold, 2)
+    c = root * root * root * (0.5 / 1.5**1.5)
     y = 1.0 - c * (0.454 + 0.790 * c)
     for _ in range(_newton_steps(r)):
         squared = y * y
-        y = (2.0 * squared * y - c) / (3.0 * squared - 1.0)
+        y = y - (squared * y - y + c) * _reciprocal(3.0 * squared - 1.0)
     return r * (y * y)
 
 
-def _kept_two_thirds(r: Any, ratio: Any) -> Any:
-    """r * z**3 with z the largest root of z**4 - z + k."""
-    half = ratio / 2.0
-    k = half * half * ops.square(inverse_root(half, 3))
+def _kept_two_thirds(r: Any, threshold: Any) -> Any:
+    """r * z**3 with z the largest root of z**4 - z + k, k = (ratio / 2)**(4 / 3)."""
+    squared = ops.square(_root_of_ratio(r, threshold, 3) * 0.5 ** (1 / 3))
+    k = squared * squared
     z = 1.0 - k * (0.261 + 0.631 * k)
     for _ in range(_newton_steps(r)):
         cubed = z * z * z
-        z = (3.0 * cubed * z - k) / (4.0 * cubed - 1.0)
+        z = z - (cubed * z - z + k) * _reciprocal(4.0 * cubed - 1.0)
     return r * (z * z * z)
+
+
+def _root_of_ratio(r: Any, threshold: Any, n: int) -> Any:
+    """(threshold / r)**(1 / n) for r above the threshold; any number below it."""
+    if _is_double(r):
+        # Not ops.power: PyTorch's would take the exponent in float32.
+        return ops.clip(threshold / r, 0.0, 1.0) ** (1.0 / n)
+    return inverse_root(ops.maximum(r * (1.0 / threshold), 1.0), n)
+
+
+def _reciprocal(x: Any) -> Any:
+    """1 / x for x from 1 to 3, to the last digit: the error of the line, 1/7, is squared each time.
+
+    Reference: Flynn, "On division by functional iteration", IEEE Trans. Computers 1970.
+    """
+    y = 8.0 / 7.0 - (2.0 / 7.0) * x
+    for _ in range(5 if _is_double(x) else 4):
+        y = y * (2.0 - x * y)
+    return y
 
 
 def _newton_steps(r: Any) -> int:
     """The parabolas are right to 0.004; each step squares the error, four times."""
-    return 3 if keras.backend.standardize_dtype(r.dtype) == "float64" else 2
+    return 3 if _is_double(r) else 2
+
+
+def _is_double(x: Any) -> bool:
+    return keras.backend.standardize_dtype(x.dtype) == "float64"

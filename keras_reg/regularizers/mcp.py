@@ -24,7 +24,8 @@ class MCP(RadialPenalty):
     Zeros as with L1, and no shrinkage of weights larger than gamma. Where L1 needs a refit of what
     it selects, this does not; the price is local minima.
 
-    `gamma` is a size of weights and does not move with the strength. In the textbook's p(lambda, g)
+    `gamma` is a size of weights: those of networks lie between 0.01 and 1, and with a gamma above
+    them all the penalty is L1. It does not move with the strength. In the textbook's p(lambda, g)
     it is lambda * g: `MCP(lambda, gamma=lambda * g)` has the same value, and the same proximal
     operator where that is defined, step < g. From step * strength * c = gamma on it is the hard
     threshold above.
@@ -53,7 +54,7 @@ class MCP(RadialPenalty):
     def __init__(
         self,
         strength: schedules.Value = 0.01,
-        gamma: float = 1.0,
+        gamma: float = 0.1,
         group_axis: GroupAxis = None,
         size_scaling: bool = True,
         weights: Any = None,

@@ -25,7 +25,8 @@ class SCAD(RadialPenalty):
     Zeros as with L1, and no shrinkage of weights larger than gamma. Between `CappedL1` (a near 1)
     and `MCP` (a large), it treats the smallest weights exactly as L1 does.
 
-    `gamma` is a size of weights and does not move with the strength. The textbook's p(lambda, a),
+    `gamma` is a size of weights: those of networks lie between 0.01 and 1, and with a gamma above
+    them all the penalty is L1. It does not move with the strength. The textbook's p(lambda, a),
     with knots at lambda and a * lambda, is `SCAD(lambda, gamma=a * lambda, a=a)`: the same value,
     and the same proximal operator for step 1 and a > 2.
 
@@ -54,7 +55,7 @@ class SCAD(RadialPenalty):
     def __init__(
         self,
         strength: schedules.Value = 0.01,
-        gamma: float = 1.0,
+        gamma: float = 0.1,
         a: float = 3.7,
         group_axis: GroupAxis = None,
         size_scaling: bool = True,
