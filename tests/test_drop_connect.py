@@ -195,3 +195,56 @@ def test_what_has_no_kernel_is_refused():
     with pytest.raises(ValueError, match="Expected `layer` to be a Keras layer"):
         ScheduledDropConnect("dense", 0.5)
     assert issubclass(ScheduledDropConnect, layers.Scheduled)
+
+
+ATTENTION = {
+    "MultiHeadAttention": lambda **kwargs: keras.layers.MultiHeadAttention(2, 4, **kwargs),
+    "GroupQueryAttention": lambda **kwargs: keras.layers.GroupQueryAttention(4, 4, 2, **kwargs),
+}
+
+
+@pytest.mark.parametrize("kind", ATTENTION)
+@pytest.mark.parametrize("jit_compile", JIT)
+def test_attention_trains_with_a_mask_for_each_of_its_kernels(kind, jit_compile):
+    inner = ATTENTION[kind](dropout=0.1, seed=1)
+    query, value = keras.Input((5, 8)), keras.Input((7, 6 if kind.startswith("Multi") else 8))
+    outputs = ScheduledDropConnect(inner, 0.5, 1)(query, value, key=value)
+    assert outputs.shape == (None, 5, 8)
+    model = keras.Model([query, value], outputs)
+    kernels = [one.kernel for one in inner._flatten_layers(False) if hasattr(one, "kernel")]
+    assert len(kernels) == 4
+    before = [numpy(kernel) for kernel in kernels]
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
+    x = [normal(4, *tensor.shape[1:], seed=1) for tensor in (query, value)]
+    assert np.any(numpy(model(x)) != numpy(model(x, training=True)))
+    model.fit(x, normal(4, 5, 8), batch_size=4, verbose=0)
+    masks = []
+    for old, kernel in zip(before, kernels, strict=True):
+        # A dropped weight has no gradient.
+        kept = numpy(kernel) != old
+        assert 0.2 < kept.mean() < 0.8
+        masks.append(kept.ravel()[:32])
+    assert len({mask.tobytes() for mask in masks}) == 4
+
+
+def test_attention_without_a_rate_is_attention(tmp_path):
+    inner = keras.layers.MultiHeadAttention(2, 4)
+    layer = ScheduledDropConnect(inner, 0.0, 1)
+    x, y = normal(3, 5, 8), normal(3, 7, 8, seed=1)
+    mask = np.random.default_rng(0).random((3, 5, 7)) < 0.7
+    mask[:, :, 0] = True
+    for training in (False, True):
+        called = {"attention_mask": mask, "return_attention_scores": True}
+        outputs, scores = layer(x, y, training=training, **called)
+        wanted, wanted_scores = inner(x, y, **called)
+        np.testing.assert_allclose(numpy(outputs), numpy(wanted), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(numpy(scores), numpy(wanted_scores), rtol=1e-5, atol=1e-6)
+        causal = layer(x, x, use_causal_mask=True, training=training)
+        np.testing.assert_allclose(
+            numpy(causal), numpy(inner(x, x, use_causal_mask=True)), rtol=1e-5, atol=1e-6
+        )
+    inputs = keras.Input((5, 8))
+    model = keras.Model(inputs, layer(inputs, inputs))
+    model.save(tmp_path / "attention.keras")
+    again = keras.saving.load_model(tmp_path / "attention.keras")
+    np.testing.assert_array_equal(numpy(again(x)), numpy(model(x)))

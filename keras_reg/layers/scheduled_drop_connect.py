@@ -3,23 +3,28 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_reg import schedules
+from keras_reg.keras_private import layers_in
 from keras_reg.layers.scheduled import Scheduled
 from keras_reg.ops import noise
+from keras_reg.ops.random import hash32
 
 
 @keras.saving.register_keras_serializable("keras_reg")
 class ScheduledDropConnect(Scheduled):
-    """Wraps a layer and sets weights of its kernel to zero at random while training.
+    """Wraps a layer and sets weights of its kernels to zero at random while training.
 
-    The others are multiplied by 1 / (1 - rate). One mask serves the whole batch. The kernel itself
+    The others are multiplied by 1 / (1 - rate). One mask serves the whole batch. A kernel itself
     never changes but by its gradient, which is zero for a dropped weight; at inference, and in
     saved weights, it is whole. The rest of the layer, biases and regularizers too, is left alone.
+    Attention has a kernel for queries, keys, values and outputs; each gets a mask of its own. It
+    is called as the wrapped layer is, with the first input by position.
 
     Args:
-        layer: `keras.layers.Layer` with a `kernel` or `embeddings`: Dense, a convolution, an
-            Embedding.
+        layer: `keras.layers.Layer` with a `kernel` or `embeddings`, or with layers in it that have:
+            Dense, a convolution, an Embedding, MultiHeadAttention.
         rate: float from 0 to 1, or a schedule from training steps to rates.
         seed: int, `keras.random.SeedGenerator` or None.
     Shapes: inputs and outputs: those of `layer`.
@@ -27,7 +32,6 @@ class ScheduledDropConnect(Scheduled):
     Reference: Wan et al., "Regularization of Neural Networks using DropConnect", ICML 2013.
 
     Example:
-        >>> from keras import ops
         >>> dense = keras.layers.Dense(50, kernel_initializer="ones")
         >>> y = ScheduledDropConnect(dense, 0.5, seed=1)(ops.ones((1, 1)), training=True)
         >>> sorted(set(ops.convert_to_numpy(y).ravel().tolist()))
@@ -46,22 +50,44 @@ class ScheduledDropConnect(Scheduled):
         super().__init__(rate, seed, autocast=False, **kwargs)
         self.layer = layer
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, inputs_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
         if not self.layer.built:
-            self.layer.build(input_shape)
+            self.layer.build(*_given(inputs_shape, value_shape, key_shape))
             self.layer.built = True
-        self._kernel()
+        self._kernels()
 
-    def call(self, inputs: Any, training: bool = False, **kwargs: Any) -> Any:
+    # As attention has it: `training` is no second positional argument.
+    def call(  # type: ignore[override]
+        self,
+        inputs: Any,
+        value: Any = None,
+        key: Any = None,
+        attention_mask: Any = None,
+        training: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        tensors = _given(inputs, value, key)
+        if attention_mask is not None:
+            kwargs["attention_mask"] = attention_mask
         if not training:
-            return self.layer(inputs, **kwargs)
-        kernel = self._kernel()
-        values = {variable.path: variable.value for variable in self.layer.variables}
-        values[kernel.path] = noise.dropout(kernel.value, *self._draw())
-        return self._with(values, inputs, kwargs)
+            return self.layer(*tensors, **kwargs)
+        values = {id(variable): variable.value for variable in self.layer.variables}
+        rate, seed, step = self._draw()
+        for number, kernel in enumerate(self._kernels()):
+            # Of negative numbers: positive ones are those of the calls within a step.
+            own = hash32(ops.array(-number, "int32"), seed) if number else seed
+            values[id(kernel)] = noise.dropout(kernel.value, rate, own, step)
+        return self._with(values, tensors, kwargs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return self.layer.compute_output_shape(input_shape)
+    def compute_output_shape(
+        self, inputs_shape: Any, value_shape: Any = None, key_shape: Any = None
+    ) -> Any:
+        return self.layer.compute_output_shape(*_given(inputs_shape, value_shape, key_shape))
+
+    def compute_output_spec(
+        self, inputs: Any, value: Any = None, key: Any = None, training: bool = False, **kwargs: Any
+    ) -> Any:
+        return self.layer.compute_output_spec(*_given(inputs, value, key), **kwargs)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "layer": keras.saving.serialize_keras_object(self.layer)}
@@ -71,21 +97,25 @@ class ScheduledDropConnect(Scheduled):
         layer = keras.saving.deserialize_keras_object(config["layer"], custom_objects)
         return super().from_config({**config, "layer": layer})
 
-    def _kernel(self) -> Any:
-        for name in ("kernel", "embeddings"):
-            if hasattr(self.layer, name):
-                return getattr(self.layer, name)
-        raise ValueError(
-            f"Expected the layer in {self.name} to have a `kernel` or `embeddings`. "
-            f"Received: {self.layer!r}"
-        )
+    def _kernels(self) -> list[Any]:
+        found = [
+            getattr(layer, name)
+            for layer in [self.layer, *layers_in(self.layer)]
+            for name in ("kernel", "embeddings")
+            if hasattr(layer, name)
+        ]
+        if not found:
+            raise ValueError(
+                f"Expected the layer in {self.name} to have a `kernel` or `embeddings`. "
+                f"Received: {self.layer!r}"
+            )
+        return found
 
-    def _with(self, values: dict[str, Any], inputs: Any, kwargs: dict) -> Any:
+    def _with(self, values: dict[int, Any], tensors: list[Any], kwargs: dict) -> Any:
         """Calls the layer as if its variables had these values; what it assigns is kept."""
-        variables = self.layer.variables
-        mapping = [(variable, values[variable.path]) for variable in variables]
+        mapping = [(variable, values[id(variable)]) for variable in self.layer.variables]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            outputs = self.layer(inputs, **kwargs)
+            outputs = self.layer(*tensors, **kwargs)
         for variable, before in mapping:
             after = scope.get_current_value(variable)
             if after is not before:
@@ -94,3 +124,11 @@ class ScheduledDropConnect(Scheduled):
             # Another tensor: Keras tells by identity whose loss it is.
             self.add_loss(1.0 * loss)
         return outputs
+
+
+def _given(first: Any, *others: Any) -> list[Any]:
+    """Up to the last that is not None: a layer with one input takes no more."""
+    given = [first, *others]
+    while len(given) > 1 and given[-1] is None:
+        given.pop()
+    return given
