@@ -1,5 +1,6 @@
 """Layers: dropout with schedules."""
 
+from keras_reg.layers.monte_carlo import mc_dropout
 from keras_reg.layers.scheduled import Scheduled
 from keras_reg.layers.scheduled_drop_connect import ScheduledDropConnect
 from keras_reg.layers.scheduled_dropout import (
@@ -39,4 +40,5 @@ __all__ = [
     "ScheduledSpatialDropout1D",
     "ScheduledSpatialDropout2D",
     "ScheduledSpatialDropout3D",
+    "mc_dropout",
 ]

@@ -1,9 +1,11 @@
 """What all scheduled layers share: a rate that may be a schedule, a step and a seed."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_reg import schedules
@@ -13,6 +15,7 @@ from keras_reg.ops.random import hash32, replica_seed
 from keras_reg.ops.updates import latest_state, next_state
 
 _STATE = "seed_generator_state"
+_SIGN = 2**31
 
 
 class Scheduled(keras.layers.Layer):
@@ -26,7 +29,8 @@ class Scheduled(keras.layers.Layer):
 
     A step is a training call of the outermost model or layer. A layer that a model uses more than
     once counts one step, at one rate, and draws another mask for each of its uses. A step that
-    calls the model twice counts two.
+    calls the model twice counts two. For training calls that are no steps there is
+    `keras_reg.layers.mc_dropout`.
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
     model uses the layer once and was called once in between. Under a `keras.RematScope` it runs
@@ -59,7 +63,8 @@ class Scheduled(keras.layers.Layer):
     @property
     def step(self) -> int:
         """The training steps so far, an int. Assign to it to go elsewhere in the schedule."""
-        return int(read(self.seed_generator.state)[1])
+        seed, count = (int(word) for word in ops.cast(read(self.seed_generator.state), "int32"))
+        return seed + _SIGN if seed < 0 else count
 
     @step.setter
     def step(self, step: int) -> None:
@@ -75,6 +80,24 @@ class Scheduled(keras.layers.Layer):
             0.25
         """
         return float(self._rate_at(ops.cast(self.step, "int32")))
+
+    @contextlib.contextmanager
+    def sampling(self, seed: int) -> Iterator[None]:
+        """A context in which the rate stands still; see `keras_reg.layers.mc_dropout`.
+
+        Seeds are never negative. In the context the first word of the state is: the step, with a
+        sign. The second word counts the calls, from a place that depends on the seeds and the step.
+        """
+        state = self.seed_generator.state
+        before = ops.convert_to_numpy(state).copy()
+        step, start = self.step, 0
+        for word in (*before.tolist(), seed):
+            start = hash32(start, word)
+        state.assign(np.array([step - _SIGN, start % _SIGN], "int32").astype(before.dtype))
+        try:
+            yield
+        finally:
+            state.assign(before)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -105,9 +128,10 @@ class Scheduled(keras.layers.Layer):
         counted, number = self._count()
         state = ops.cast(counted, "int32")
         seed, step = state[0], state[1]
+        rate = self._rate_at(ops.where(seed < 0, seed ^ -_SIGN, step))  # See `sampling`.
         if number > 0:
             seed = hash32(ops.array(number, "int32"), seed)
-        return self._rate_at(step), replica_seed(seed, replica_id()), step
+        return rate, replica_seed(seed, replica_id()), step
 
     def _count(self) -> tuple[Any, int]:
         """The state of the step under way, and how many calls of this layer it has seen."""

@@ -1,0 +1,84 @@
+"""mc_dropout: training calls that are samples at the rate of one step."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_reg import layers
+from keras_reg.layers import mc_dropout
+from keras_reg.schedules import Linear
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def dropped(rate, **kwargs):
+    dropout = layers.ScheduledDropout(rate, seed=1)
+    dense = keras.layers.Dense(40, kernel_initializer="identity", use_bias=False)
+    model = keras.Sequential([keras.Input((40,)), dense, dropout])
+    model.compile(keras.optimizers.SGD(0.0), "mse", **kwargs)
+    return model, dropout
+
+
+def test_samples_differ_at_one_rate_and_the_schedule_stands_still():
+    model, dropout = dropped(Linear(0.0, 1.0, steps=8))
+    x = np.ones((100, 40), "float32")
+    model.fit(x, x, batch_size=50, verbose=0)
+    before = numpy(dropout.seed_generator.state)
+    with mc_dropout(model):
+        assert (dropout.step, dropout.current_rate()) == (2, 0.25)
+        kept = np.stack([numpy(model(x, training=True)).ravel() != 0 for _ in range(6)])
+        assert (dropout.step, dropout.current_rate()) == (2, 0.25)
+    np.testing.assert_array_equal(numpy(dropout.seed_generator.state), before)
+    np.testing.assert_allclose(kept.mean(axis=1), 0.75, atol=0.035)  # 5 deviations
+    agreement = (kept[:, None] == kept[None]).mean(axis=-1)
+    np.testing.assert_allclose(agreement, 0.625 + 0.375 * np.eye(6), atol=0.04)
+    # What follows in training is no sample seen before.
+    following = numpy(model(x, training=True)).ravel() != 0
+    np.testing.assert_allclose((kept == following).mean(axis=1), 0.625, atol=0.04)
+
+
+def test_a_step_that_was_compiled_before_reads_the_rate_too():
+    # Rate 0 at step 0 and 1 from then on: zeros as soon as a count moves the schedule.
+    model, dropout = dropped(Linear(0.0, 1.0, steps=1))
+    x = np.ones((4, 40), "float32")
+    model.train_on_batch(x, x)
+    dropout.step = 0
+    with mc_dropout(model):
+        losses = [float(model.train_on_batch(x, x)) for _ in range(3)]
+    assert max(losses) < 1e-6
+    assert dropout.step == 0
+
+
+def test_seeds_of_samples():
+    model, _ = dropped(0.5)
+    x, drawn = np.ones((10, 40), "float32"), []
+    for seed in (0, 0, 1):
+        with mc_dropout(model, seed=seed):
+            drawn.append(numpy(model(x, training=True)))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.any(drawn[0] != drawn[2])
+
+
+def test_the_state_comes_back_after_an_error():
+    model, dropout = dropped(0.5)
+    dropout.step = 7
+    with pytest.raises(RuntimeError), mc_dropout(model):
+        raise RuntimeError
+    assert dropout.step == 7
+    assert numpy(dropout.seed_generator.state).tolist() == [1, 7]
+
+
+def test_what_cannot_be_sampled_is_refused():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5)])
+    none = pytest.raises(ValueError, match=r"Expected a model with layers of keras_reg\.layers")
+    for wrong in (model, None):
+        with none, mc_dropout(wrong):
+            pass
+    model, _ = dropped(0.5)
+    for seed in (-1, 1.0, 2**31):
+        refused = pytest.raises(ValueError, match="Expected `seed` to be an int")
+        with refused, mc_dropout(model, seed=seed):
+            pass
