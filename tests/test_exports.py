@@ -83,3 +83,20 @@ def test_an_onnx_model_is_that_without_them(tmp_path):
         found.append(([node.op_type for node in graph.node], shapes))
     assert "Conv" in found[0][0]
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the exporter is PyTorch's")
+@pytest.mark.filterwarnings("ignore")
+def test_a_torch_program_computes_nothing_of_them(tmp_path):
+    import torch
+
+    model = model_of(IMAGE_KINDS)
+    model.export(tmp_path / "model.pt2", format="torch", verbose=False)
+    program = torch.export.load(tmp_path / "model.pt2")
+    called = " ".join(str(node.target) for node in program.graph.nodes)
+    assert "conv" in called
+    assert not [name for name in ("shift", "xor", "where", "erfinv", "mul") if name in called]
+    x = ops.ones((1, *SHAPE[1:]))
+    with torch.no_grad():
+        theirs = program.module()(x)
+    assert abs(ops.convert_to_numpy(model(x)) - ops.convert_to_numpy(theirs)).max() < 1e-5
