@@ -347,7 +347,7 @@ def _deeplab():
     return models.DeepLabV3Backbone(
         image_encoder=_pyramid(),
         spatial_pyramid_pooling_key="P5",
-        upsampling_size=(2, 2),
+        upsampling_size=2,
         dilation_rates=[2],
         low_level_feature_key="P4",
         projection_filters=4,
