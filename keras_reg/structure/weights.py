@@ -12,11 +12,9 @@ from keras import backend, layers
 # GRU layers, slopes of PReLU, gains and offsets of normalization over several axes.
 _NOT_KERNELS = ("alpha", "bias", "gamma", "beta", "scale", "moving_mean", "moving_variance")
 
-# Names of learned inputs: tables of positions; tokens, embeddings of masks and segments.
-_POSITIONS = re.compile(r"(.*_)?(pos|positions?|positional|rel|relative)(_.*)?")
-_LEARNED_INPUT = re.compile(
-    rf"{_POSITIONS.pattern}|(.*_)?(tokens?|mask_emb\w*|segment|bias_table)(_.*)?"
-)
+# Names of tables that say where an input stands, and of other learned inputs.
+_PLACE = re.compile(r"(.*_)?(pos|positions?|positional|rel|relative|segments?)(_.*)?")
+_LEARNED_INPUT = re.compile(rf"{_PLACE.pattern}|(.*_)?(tokens?|mask_emb\w*|bias_table)(_.*)?")
 
 
 def is_kernel(variable: Any, owner: Any = None) -> bool:
@@ -27,8 +25,9 @@ def is_kernel(variable: Any, owner: Any = None) -> bool:
 
     Args:
         variable: `keras.Variable`.
-        owner: the layer that owns it, or None where it is not known. Without it the path decides:
-            `embeddings` are a matrix of embeddings unless their layer is named after positions.
+        owner: the layer that owns it, or None where it is not known. `embeddings` are a matrix of
+            embeddings in a `keras.layers.Embedding` that is not named after positions or segments;
+            without the owner the name alone decides.
 
     Example:
         >>> import keras
@@ -53,10 +52,9 @@ def is_kernel(variable: Any, owner: Any = None) -> bool:
 
 
 def _embeds(layer: str, owner: Any) -> bool:
-    """Whether a layer that has `embeddings` looks them up by the numbers that it is given."""
-    if owner is not None:
-        return isinstance(owner, layers.Embedding)
-    return not _POSITIONS.fullmatch(layer)
+    """Whether a layer looks its `embeddings` up by words or the like, not by places."""
+    is_embedding = owner is None or isinstance(owner, layers.Embedding)
+    return is_embedding and not _PLACE.fullmatch(layer)
 
 
 def path_of(variable: Any) -> str:
