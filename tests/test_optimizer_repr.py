@@ -5,6 +5,7 @@ import pytest
 
 from keras_reg import schedules
 from keras_reg.optimizers import FixedSupport, Proximal
+from keras_reg.optimizers.shown import shown
 from keras_reg.regularizers import L1, GroupLasso
 
 CALLS = [
@@ -44,8 +45,14 @@ def _config(optimizer):
 def test_several_optimizers_are_shown_with_their_penalties():
     if not hasattr(keras.optimizers, "MultiOptimizer"):
         pytest.skip("this Keras has no MultiOptimizer")
-    named = {"a": Proximal("sgd", L1(0.1))}
-    members = keras.optimizers.OptimizerMap(keras.optimizers.Adam(), named)
-    shown = repr(Proximal(keras.optimizers.MultiOptimizer(members), L1(0.2)))
-    assert "MultiOptimizer(Proximal(SGD(learning_rate=0.01), L1(strength=0.1" in shown
-    assert "Adam(learning_rate=0.001)" in shown
+    members = keras.optimizers.OptimizerMap(keras.optimizers.Adam(), {"a": keras.optimizers.SGD()})
+    given = repr(Proximal(keras.optimizers.MultiOptimizer(members), L1(0.2)))
+    assert "MultiOptimizer(SGD(learning_rate=0.01" in given
+    assert "Adam(learning_rate=0.001)" in given
+    assert "L1(strength=0.2" in given
+    members = keras.optimizers.OptimizerMap(
+        Proximal(keras.optimizers.Adam(), L1(0.2)),
+        {"a": Proximal(keras.optimizers.SGD(), L1(0.1))},
+    )
+    given = shown(keras.optimizers.MultiOptimizer(members))
+    assert "MultiOptimizer(Proximal(SGD(learning_rate=0.01), L1(strength=0.1" in given
