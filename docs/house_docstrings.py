@@ -20,12 +20,23 @@ STARRED_NAME = re.compile(r"\s+\*+\w+: ")
 class HouseDocstrings(griffe.Extension):
     """Rewrites each docstring before it is parsed."""
 
-    def on_object(self, *, obj: griffe.Object, loader: Any, **kwargs: Any) -> None:
-        if obj.docstring:
-            text = rewritten(obj.docstring.value)
-            # Griffe knows the fields of a NamedTuple as its attributes.
-            is_tuple = obj.is_class and "NamedTuple" in map(str, obj.bases)
-            obj.docstring.value = text.replace("\nArgs:", "\nAttributes:") if is_tuple else text
+    def on_package(self, *, pkg: griffe.Module, loader: Any, **kwargs: Any) -> None:
+        # Not `on_object`: it would not reach files whose name `ShadowedNames` gives to a function.
+        for obj in objects_in(pkg):
+            if obj.docstring:
+                text = rewritten(obj.docstring.value)
+                # Griffe knows the fields of a NamedTuple as its attributes.
+                if obj.is_class and "NamedTuple" in map(str, obj.bases):
+                    text = text.replace("\nArgs:", "\nAttributes:")
+                obj.docstring.value = text
+
+
+def objects_in(obj: griffe.Object) -> Iterator[griffe.Object]:
+    """An object and all that is defined in it."""
+    yield obj
+    for member in obj.members.values():
+        if not member.is_alias:
+            yield from objects_in(member)
 
 
 def rewritten(docstring: str) -> str:

@@ -27,9 +27,15 @@ class ShadowedNames(griffe.Extension):
 
 
 def _files_named_as_an_export(room: griffe.Module) -> list[griffe.Module]:
-    exported = [room.members[name] for name in room.exports or []]
-    modules = [member for member in exported if not member.is_alias and member.is_module]
-    return [module for module in modules if module.name in module.members]
+    """Not a subpackage that is exported itself, though it may have a function of its name."""
+    imported = [name for name in room.exports or [] if _is_of_its_file(room, name)]
+    members = [room.members[name] for name in imported]
+    return [member for member in members if not member.is_alias and member.is_module]
+
+
+def _is_of_its_file(room: griffe.Module, name: str) -> bool:
+    """Whether a room imports a name from the file of that name."""
+    return str(room.imports.get(name, "")).endswith(f".{name}.{name}")
 
 
 def _own(file: griffe.Module) -> list[tuple[str, griffe.Object]]:

@@ -39,9 +39,11 @@ class Slot(NamedTuple):
 class Call:
     """One call of a layer or an operation, as a rule sees it.
 
+    Its `inputs` are a list of `Traced`: the tensors among the arguments and, for operations, the
+    variables and arrays.
+
     Args:
         operation: the layer or operation.
-        inputs: list of `Traced`: tensors among the arguments, for operations variables and arrays.
         args: tuple. The arguments, with `Traced` for each of these.
         kwargs: dict. The same.
         outputs: list of tuples. The shapes of the results.
