@@ -18,7 +18,9 @@ print("keras_reg", kr.__version__, "works from its wheel")
 
 
 def assert_only_the_package(wheel):
-    folders = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "keras_reg/py.typed" in names
+    folders = {name.split("/")[0] for name in names}
     extra = {f for f in folders if f != "keras_reg" and not f.endswith(".dist-info")}
     assert not extra, f"the wheel holds more than keras_reg: {extra}"
 
