@@ -3,12 +3,10 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import structure
-from keras_reg.ops.backend import read
-from keras_reg.ops.updates import choose_gradient, update
 from keras_reg.optimizers.shown import shown
+from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 
 
@@ -18,7 +16,8 @@ class FixedSupport(Wrapper):
 
     For the refit after training with `Proximal`: a penalty also shrinks the weights that it leaves,
     and a few epochs without it on the same support undo that. Compile the sparse model anew with
-    this and go on; nothing is stored, a weight that is zero before an update is zero after it.
+    this and go on; `keras_reg.callbacks.Refit` does the same within one `fit`. Nothing is stored: a
+    weight that is zero before an update is zero after it.
 
     A zero has no gradient here, so its momentum, velocity and moving average stay zero too, if they
     start there, and it takes no part in the norms that gradients are clipped to. Biases and
@@ -36,10 +35,11 @@ class FixedSupport(Wrapper):
     Reference: Meinshausen, "Relaxed Lasso", Computational Statistics & Data Analysis 2007.
 
     Example:
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        >>> model.layers[0].set_weights([ops.array([[0.5], [0.0]]), ops.zeros((1,))])
+        >>> model.layers[0].set_weights([np.array([[0.5], [0.0]]), np.zeros(1)])
         >>> model.compile(FixedSupport(keras.optimizers.Adam(1e-2)), loss="mse")
-        >>> _ = model.fit(ops.ones((4, 2)), ops.ones((4, 1)), verbose=0)
+        >>> _ = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
         >>> float(model.layers[0].get_weights()[0][1, 0])
         0.0
     """
@@ -59,21 +59,7 @@ class FixedSupport(Wrapper):
         return kernels
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
-        kept = {
-            key: ops.not_equal(read(variable), 0)
-            for variable, gradient in zip(variables, grads, strict=True)
-            if (key := self._var_key(variable)) in self._fixed and gradient is not None
-        }
-        chosen = [
-            choose_gradient(gradient, kept[key])
-            if (key := self._var_key(variable)) in kept
-            else gradient
-            for variable, gradient in zip(variables, grads, strict=True)
-        ]
-        self.inner_optimizer.apply(chosen, variables)
-        for variable in variables:
-            if self._var_key(variable) in kept:
-                update(variable, _kept, kept[self._var_key(variable)])
+        update_on_support(self.inner_optimizer, grads, variables, self._fixed)
 
     def __repr__(self) -> str:
         return f"FixedSupport({shown(self.inner_optimizer)})"
@@ -83,7 +69,3 @@ class FixedSupport(Wrapper):
             "name": self.name,
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
         }
-
-
-def _kept(w: Any, kept: Any) -> Any:
-    return ops.where(kept, w, ops.zeros_like(w))

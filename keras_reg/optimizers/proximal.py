@@ -11,9 +11,11 @@ from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.updates import compiled_in_graph, update
 from keras_reg.optimizers.metrics import Diagonal, check_metric, diagonal_of
+from keras_reg.optimizers.restarting import restart
 from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.shown import shown
 from keras_reg.optimizers.step_length import MomentumTravel, StepLength, check_momentum
+from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.optimizers.zeros import AllZeroWarning
 from keras_reg.regularizers.penalty import Penalty, widen
@@ -113,6 +115,10 @@ class Proximal(Wrapper):
         self._plan = _Plan(())
         self._all_zero = AllZeroWarning()
         self._strength_scale = self._add_scalar("strength_scale", 1.0)
+        self._support_fixed = self._add_scalar("support_fixed", 0.0)
+        # The same, known when a step is compiled.
+        self._is_fixed = False
+        self._penalized: set = set()
         self._momentum_travel = MomentumTravel()
 
     @property
@@ -138,6 +144,26 @@ class Proximal(Wrapper):
     def strength_scale(self, value: Any) -> None:
         value = schedules.check_number(value, "strength_scale", at_least=0)
         self._strength_scale.assign(value)
+
+    @property
+    def support_is_fixed(self) -> bool:
+        """Whether `fix_support` was called, on this optimizer or the one it was loaded from."""
+        return self._is_fixed
+
+    def fix_support(self) -> None:
+        """Drops the penalties for good: what is zero stays zero, and the rest trains without them.
+
+        `strength_scale` becomes 0 and the optimizer inside is as if it were new, except for a
+        learning rate that is a number. `keras_reg.callbacks.Refit` calls it within `fit`. A step
+        that was compiled before has no penalty either, but does not hold the zeros:
+        `model.make_train_function(force=True)` compiles another.
+        """
+        for member in self._members():
+            if member.built:
+                restart(member)
+        self.strength_scale = 0.0
+        self._support_fixed.assign(1.0)
+        self._is_fixed = True
 
     def resolve(self, variables: Iterable[Any]) -> list[tuple[Penalty, Any]]:
         """The pairs of a penalty and a variable that this optimizer acts on.
@@ -173,7 +199,18 @@ class Proximal(Wrapper):
         self._all_zero(pairs, self.inner_optimizer)
 
     def _own_variables(self) -> dict[str, Any]:
-        return {"strength_scale": self._strength_scale, **self._momentum_travel.by_name()}
+        own = {"strength_scale": self._strength_scale, "support_fixed": self._support_fixed}
+        return {**own, **self._momentum_travel.by_name()}
+
+    def load_own_variables(self, store: Any) -> None:
+        """Sets this optimizer's own state, or warns that the file is another optimizer's."""
+        super().load_own_variables(store)
+        self._is_fixed = bool(ops.convert_to_numpy(self._support_fixed))
+
+    def set_weights(self, weights: Any) -> None:
+        """Sets the values of `variables`."""
+        super().set_weights(weights)
+        self._is_fixed = bool(ops.convert_to_numpy(self._support_fixed))
 
     def build(self, variables: Iterable[Any]) -> None:
         """Builds the wrapped optimizer, and what the proximal step keeps for each momentum."""
@@ -190,9 +227,13 @@ class Proximal(Wrapper):
             pairs.append(_Pair(penalty, variable, owner, diagonal))
         self._plan = _Plan(pairs)
         _warn_of_regularizers(pairs)
+        self._penalized = {self._var_key(pair.variable) for pair in pairs}
         return [pair.variable for pair in pairs]
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
+        if self._is_fixed:
+            update_on_support(self.inner_optimizer, grads, variables, self._penalized)
+            return
         is_fusible = type(self.inner_optimizer) in _ELEMENTWISE and all(
             pair.penalty.compilable for pair in self._plan.pairs
         )
