@@ -79,6 +79,7 @@ OPS = {
     "kept_alone": (lambda x: backend.kept_alone(x, x > 0), W),
     "keep": (lambda *a: random.keep((4, 5), *a), RATE, SEED, STEP),
     "keep_non_finite": (matrix.keep_non_finite, W, W),
+    "lamp_scores": (ranks.lamp_scores, W),
     "largest": (ranks.largest, ROW, np.int32(3)),
     "largest_along": (lambda x: blocks.largest_along(x * x, 2, 0), W),
     "largest_of_all": (lambda *x: ranks.largest_of_all(x, 3)[0], W, ROW),
@@ -133,6 +134,7 @@ NO_OPERATION = {
     "slices_of_a_sum",
     "strides",
     "update",
+    "update_together",
     "xla_enabled",
     "xla_suits_matrices",
 }

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_reg.ops.backend import compiled, kth_largest, slices_of_a_sum
+from keras_reg.ops.norms import TINY
 
 # Counts of up to this many slices fit into a byte.
 _SLICES = 64
@@ -54,6 +55,35 @@ def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
     if size >= 2**31:
         raise ValueError(f"Expected fewer than 2**31 elements to rank together. Received: {size}")
     return _largest_of_all(list(tensors), ops.clip(ops.cast(count, "int32"), 0, size))
+
+
+def lamp_scores(x: Any) -> Any:
+    """LAMP: the square of each number over the sum of all squares that are not smaller.
+
+    Layer-adaptive magnitudes: the largest of a layer has a score of 1, whatever the layer's scale,
+    so that what is ranked over several layers never begins with the whole of one. It takes a sort.
+
+    Args:
+        x: float tensor of any rank. What is not finite has an infinite score.
+    Shapes: result: as `x`, same dtype.
+    Reference: Lee et al., "Layer-adaptive Sparsity for the Magnitude-based Pruning", ICLR 2021.
+
+    Example:
+        >>> import keras
+        >>> scores = lamp_scores(keras.ops.array([2.0, 1.0, 1.0]))
+        >>> keras.ops.convert_to_numpy(scores).round(3).tolist()
+        [1.0, 0.167, 0.167]
+    """
+    size = ops.abs(ops.reshape(x, (-1,)))
+    is_finite = ops.isfinite(size)
+    size = ops.where(is_finite, size, 0.0)
+    # The scale makes no difference, but that small squares would all be zero.
+    squares = ops.square(size / ops.maximum(ops.max(size), TINY))
+    ordered = ops.sort(squares)
+    sums = ops.flip(ops.cumsum(ops.flip(ordered)))
+    first = ops.searchsorted(ordered, squares, side="left")
+    scores = squares / ops.maximum(ops.take(sums, first), TINY)
+    return ops.reshape(ops.where(is_finite, scores, math.inf), x.shape)
 
 
 def _marks(tensors: list[Any], count: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -85,6 +85,27 @@ def update(variable: Any, function: Callable, *arguments: Any) -> None:
         _update_replicas(variable, function, arguments)
     else:
         variable.assign(function(read(variable), *arguments))
+
+
+def update_together(variables: Sequence[Any], function: Callable, *arguments: Any) -> None:
+    """Assigns `function(values, *arguments)` to several variables, as `update` does to one.
+
+    Args:
+        variables: as `update` takes them.
+        function: takes the list of values and the arguments, returns a list of tensors. None in it
+            leaves the variable as it is.
+        *arguments: tensors, lists of them, or None.
+
+    Example:
+        >>> variables = [keras.Variable(1.0), keras.Variable(2.0)]
+        >>> update_together(variables, lambda values: [sum(values), None])
+        >>> [float(keras.ops.convert_to_numpy(one)) for one in variables]
+        [3.0, 2.0]
+    """
+    values = function([read(variable) for variable in variables], *arguments)
+    for variable, value in zip(variables, values, strict=True):
+        if value is not None:
+            update(variable, lambda _, value: value, value)
 
 
 def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> None:

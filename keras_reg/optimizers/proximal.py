@@ -2,33 +2,25 @@
 
 import warnings
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import compiled, read
-from keras_reg.ops.updates import compiled_in_graph, update
-from keras_reg.optimizers.metrics import Diagonal, check_metric, diagonal_of
+from keras_reg.ops.backend import read
+from keras_reg.ops.updates import compiled_in_graph
+from keras_reg.optimizers.metrics import check_metric, diagonal_of
 from keras_reg.optimizers.restarting import restart
-from keras_reg.optimizers.rules import Rules
+from keras_reg.optimizers.rules import Entry, Rules
 from keras_reg.optimizers.shown import shown
 from keras_reg.optimizers.step_length import MomentumTravel, StepLength, check_momentum
+from keras_reg.optimizers.steps import Part
 from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.optimizers.zeros import AllZeroWarning
-from keras_reg.regularizers.penalty import Penalty, widen
+from keras_reg.regularizers.penalty import Penalty
 from keras_reg.structure import path_of
-
-
-class _Pair(NamedTuple):
-    """A penalty, the variable it acts on, and the optimizer whose learning rate moves it."""
-
-    penalty: Penalty
-    variable: Any
-    optimizer: Any
-    diagonal: Diagonal | None
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -65,7 +57,9 @@ class Proximal(Wrapper):
             names a variable if it matches (`re.fullmatch`) the variable's path or its end after a
             slash: `"dense/kernel"` names `sequential/dense/kernel`.
         every: int >= 1. The proximal step comes after every k-th update and is k times as long; no
-            time is spent on it in between, nor are weights kept at zero.
+            time is spent on it in between. What `TopK` and `NM` made zero stays zero until their
+            next step, which chooses among all weights as the last update left them; the zeros of
+            other penalties do not stay.
         metric: "euclidean" or "adaptive". The metric of the proximal step, see above.
         name: str. The optimizer's name.
         model: the `keras.Model` that it trains; it may be built later. With it "outputs" and
@@ -195,7 +189,7 @@ class Proximal(Wrapper):
 
         Keras's `fit` calls it at its end.
         """
-        pairs = [(pair.penalty, pair.variable) for pair in self._plan.pairs]
+        pairs = [(part.penalty, v) for part in self._plan.parts for v in part.variables]
         self._all_zero(pairs, self.inner_optimizer)
 
     def _own_variables(self) -> dict[str, Any]:
@@ -218,24 +212,42 @@ class Proximal(Wrapper):
         self._momentum_travel.add(self._members(), self._add_scalar)
 
     def _find(self, variables: list[Any]) -> list[Any]:
-        pairs = []
-        for penalty, variable in self._rules.resolve(variables):
-            owner = self._owner(variable)
-            check_momentum(owner)
-            is_adaptive = self.metric == "adaptive"
-            diagonal = diagonal_of(owner, penalty, variable) if is_adaptive else None
-            pairs.append(_Pair(penalty, variable, owner, diagonal))
-        self._plan = _Plan(pairs)
-        _warn_of_regularizers(pairs)
-        self._penalized = {self._var_key(pair.variable) for pair in pairs}
-        return [pair.variable for pair in pairs]
+        parts = [self._part(entry) for entry in self._rules.entries(variables)]
+        self._plan = _Plan(parts)
+        _warn_of_regularizers(parts)
+        corrected = [variable for part in parts for variable in part.variables]
+        self._penalized = {self._var_key(variable) for variable in corrected}
+        return corrected
+
+    def _part(self, entry: Entry) -> Part:
+        penalty, variables, grouping = entry
+        owner = self._owner(variables[0])
+        check_momentum(owner)
+        if grouping is not None:
+            self._check_spanning(entry)
+        is_diagonal = self.metric == "adaptive"
+        diagonal = diagonal_of(owner, penalty, variables[0]) if is_diagonal else None
+        return Part(penalty, variables, owner, diagonal, grouping)
+
+    def _check_spanning(self, entry: Entry) -> None:
+        paths = [path_of(variable) for variable in entry.variables]
+        if len({id(self._owner(variable)) for variable in entry.variables}) > 1:
+            raise ValueError(
+                "Expected one optimizer for all variables on which a penalty acts together. "
+                f"Received several for {entry.penalty} on {', '.join(paths)}"
+            )
+        if self.metric == "adaptive":
+            raise ValueError(
+                'Expected `metric="euclidean"` with a penalty that acts on several variables '
+                f"together. Received: metric={self.metric!r}, {entry.penalty} on {', '.join(paths)}"
+            )
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
         if self._is_fixed:
             update_on_support(self.inner_optimizer, grads, variables, self._penalized)
             return
         is_fusible = type(self.inner_optimizer) in _ELEMENTWISE and all(
-            pair.penalty.compilable for pair in self._plan.pairs
+            part.penalty.compilable for part in self._plan.parts
         )
         if is_fusible:
             compiled_in_graph(lambda grads: self._update_and_shrink(grads, variables), grads)
@@ -243,21 +255,28 @@ class Proximal(Wrapper):
             self._update_and_shrink(grads, variables)
 
     def _update_and_shrink(self, grads: list[Any], variables: list[Any]) -> None:
-        given = {self._var_key(variable) for variable in variables}
+        keys = {self._var_key(variable) for variable in variables}
         lengths = {
             id(owner): StepLength(owner, self.every, self._momentum_travel.of(owner))
-            for owner in (pair.optimizer for pair in self._plan.pairs)
+            for owner in (part.optimizer for part in self._plan.parts)
         }
-        self.inner_optimizer.apply(grads, variables)
         scale = ops.cast(read(self._strength_scale), "float32")
+        held = [self._held(part, lengths[id(part.optimizer)], scale) for part in self._plan.parts]
+        self.inner_optimizer.apply(grads, variables)
         steps = {key: length.after_update() * scale for key, length in lengths.items()}
-        prox_of = _prox_of if self.every == 1 else _prox_when_due
-        for penalty, variable, owner, diagonal in self._plan.pairs:
-            if self._var_key(variable) in given:
-                iteration = lengths[id(owner)].iteration
-                slots = diagonal.slots() if diagonal else ()
-                prox = prox_of(penalty, diagonal.lengths if diagonal else None)
-                update(variable, prox, steps[id(owner)], iteration, *slots)
+        for part, zeros in zip(self._plan.parts, held, strict=True):
+            given = [self._var_key(variable) in keys for variable in part.variables]
+            if any(given):
+                owner = id(part.optimizer)
+                iteration, is_always_due = lengths[owner].iteration, self.every == 1
+                part.shrink(given, steps[owner], iteration, is_always_due, zeros)
+
+    def _held(self, part: Part, length: StepLength, scale: Any) -> list[Any] | None:
+        """What a pruning penalty keeps at zero until its next step: what is zero since its last."""
+        if self.every == 1 or not part.penalty.holds_zeros:
+            return None
+        had_a_step = ops.greater_equal(length.iteration, self.every)
+        return part.zeros(ops.logical_and(had_a_step, ops.greater(scale, 0)))
 
     def __repr__(self) -> str:
         every = f", every={self.every}" if self.every > 1 else ""
@@ -283,12 +302,13 @@ class Proximal(Wrapper):
         return optimizer
 
 
-def _warn_of_regularizers(pairs: list[_Pair]) -> None:
+def _warn_of_regularizers(parts: list[Part]) -> None:
     """Warns of variables whose layer has a regularizer of Keras beside a proximal penalty."""
     twice = [
-        f"{path_of(pair.variable)} ({type(regularizer).__name__} and {pair.penalty})"
-        for pair in pairs
-        if (regularizer := getattr(pair.variable, "regularizer", None)) is not None
+        f"{path_of(variable)} ({type(regularizer).__name__} and {part.penalty})"
+        for part in parts
+        for variable in part.variables
+        if (regularizer := getattr(variable, "regularizer", None)) is not None
     ]
     if twice:
         warnings.warn(
@@ -300,10 +320,10 @@ def _warn_of_regularizers(pairs: list[_Pair]) -> None:
 
 
 class _Plan:
-    """Holds the pairs out of sight of Keras's attribute tracking, which would wrap them."""
+    """Holds the parts out of sight of Keras's attribute tracking, which would wrap them."""
 
-    def __init__(self, pairs: Iterable[_Pair]):
-        self.pairs = tuple(pairs)
+    def __init__(self, parts: Iterable[Part]):
+        self.parts = tuple(parts)
 
 
 # Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
@@ -317,27 +337,3 @@ _ELEMENTWISE = (
     keras.optimizers.RMSprop,
     keras.optimizers.SGD,
 )
-
-
-def _apply_prox(
-    penalty: Penalty, lengths: Any, w: Any, step: Any, iteration: Any, *slots: Any
-) -> Any:
-    if lengths:
-        wide = widen(w).dtype
-        step = ops.cast(step, wide) * lengths(*(ops.cast(slot, wide) for slot in slots))
-    return penalty.prox(ops.stop_gradient(w), step, iteration)
-
-
-_prox = compiled(_apply_prox, static_argnums=(0, 1))
-
-
-def _prox_of(penalty: Penalty, lengths: Any) -> Any:
-    apply = _prox if penalty.compilable else _apply_prox
-    return lambda w, *arguments: apply(penalty, lengths, w, *arguments)
-
-
-def _prox_when_due(penalty: Penalty, lengths: Any) -> Any:
-    prox = _prox_of(penalty, lengths)
-    return lambda w, step, *others: ops.cond(
-        ops.greater(step, 0), lambda: prox(w, step, *others), lambda: ops.copy(w)
-    )

@@ -1,9 +1,10 @@
 """The penalties given to an optimizer or to a model, and the variables they act on."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_reg import structure
+from keras_reg.ops.grouping import Grouping
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.structure.axes import (
     Axes,
@@ -15,6 +16,20 @@ from keras_reg.structure.axes import (
 )
 
 Pair = tuple[Penalty, Any]
+
+
+class Entry(NamedTuple):
+    """A penalty and what it acts on.
+
+    Args:
+        penalty: `Penalty`.
+        variables: tuple of variables. One, but for a penalty that spans several.
+        grouping: which of their weights form each group; None: what the penalty itself says.
+    """
+
+    penalty: Penalty
+    variables: tuple[Any, ...]
+    grouping: Grouping | None = None
 
 
 class Rules:
@@ -52,12 +67,7 @@ class Rules:
         """
         pairs = self.assign(variables)
         for penalty, variable in pairs:
-            if isinstance(getattr(variable, "regularizer", None), Penalty):
-                raise ValueError(
-                    f"Expected one penalty on {structure.path_of(variable)}, in the loss or in "
-                    f"Proximal. Received two: its layer's {variable.regularizer!r} and the "
-                    f"optimizer's {penalty!r}"
-                )
+            _refuse_second(penalty, variable)
         return pairs
 
     def assign(self, variables: Iterable[Any]) -> list[Pair]:
@@ -66,19 +76,39 @@ class Rules:
         Raises: ValueError if a pattern matches nothing, two match one variable, a penalty does not
             fit a variable's shape, or axes that it names "outputs" or "inputs" are not clear.
         """
+        return [pair for _, pairs in self._placed(variables) for pair in pairs]
+
+    def entries(self, variables: Iterable[Any]) -> list[Entry]:
+        """What `resolve` gives, with all variables of a rule in one where its penalty spans them.
+
+        Raises: ValueError, as `resolve`, and if the groups do not suit the penalty.
+        """
+        entries = []
+        for penalty, pairs in self._placed(variables):
+            for one in pairs:
+                _refuse_second(*one)
+            if penalty.spans_variables and pairs:
+                entries.append(_spanning(penalty, pairs))
+            else:
+                entries += [Entry(placed, (variable,)) for placed, variable in pairs]
+        return entries
+
+    def _placed(self, variables: Iterable[Any]) -> list[tuple[Penalty, list[Pair]]]:
+        """Each rule's penalty, and the pairs of it, placed, and a variable."""
         weights = self._weights(list(variables))
-        named = self._named(weights)
-        if not named:
+        rules = self._named(weights)
+        if not any(named for _, named in rules):
             raise ValueError(
                 "Expected the model to have a trainable kernel or embedding matrix for the penalty "
                 f"to act on. Received variables: {[weight.name for weight in weights]}"
             )
-        return _placed(named)
+        return _placed(rules)
 
     def left_out(self, variables: Iterable[Any]) -> list[str]:
         """The names of the weights of rank 2 or more on which no penalty acts."""
         weights = self._weights(list(variables))
-        taken = {id(variable) for _, variable in _placed(self._named(weights))}
+        placed = _placed(self._named(weights))
+        taken = {id(variable) for _, pairs in placed for _, variable in pairs}
         return [
             weight.name
             for weight in weights
@@ -102,40 +132,65 @@ class Rules:
             return weights_in(self.model, variables)
         return weights_alone(variables, self._axes)
 
-    def _named(self, weights: list[Weight]) -> list[tuple[Penalty, Weight]]:
+    def _named(self, weights: list[Weight]) -> list[tuple[Penalty, list[Weight]]]:
         """Each penalty with the weights that its pattern names; one alone with all kernels."""
         if not isinstance(self.penalties, dict):
-            return [(self.penalties, w) for w in weights if w.is_kernel]
+            return [(self.penalties, [w for w in weights if w.is_kernel])]
         weight_of = {id(weight.variable): weight for weight in weights}
         found = structure.match(
             self.penalties, [w.variable for w in weights], [w.name for w in weights]
         )
         return [
-            (self.penalties[pattern], weight_of[id(variable)])
+            (self.penalties[pattern], [weight_of[id(variable)] for variable in variables])
             for pattern, variables in found.items()
-            for variable in variables
         ]
 
 
-def _placed(named: list[tuple[Penalty, Weight]]) -> list[Pair]:
+def _placed(rules: list[tuple[Penalty, list[Weight]]]) -> list[tuple[Penalty, list[Pair]]]:
     """Penalties with numbers for the axes of each weight.
 
     Raises: ValueError, with all weights concerned, if axes are not clear or shapes do not fit.
     """
-    unclear = [w.name for penalty, w in named if penalty.needs_layout and w.layout is None]
+    unclear = [
+        w.name
+        for penalty, named in rules
+        for w in named
+        if penalty.needs_layout and w.layout is None
+    ]
     if unclear:
         raise ValueError(ambiguous(unclear))
-    pairs: list[Pair] = []
     errors: list[str] = []
     skipped: list[str] = []
-    for penalty, (variable, name, layout, _) in named:
-        try:
-            placed = penalty.placed(layout, name) if layout else penalty
-            placed.check_shape(tuple(variable.shape), name)
-        except ValueError as error:
-            (skipped if penalty.skip_unfit else errors).append(str(error))
-        else:
-            pairs.append((placed, variable))
-    if errors or not pairs:
+    placed_rules: list[tuple[Penalty, list[Pair]]] = []
+    for penalty, named in rules:
+        pairs: list[Pair] = []
+        for variable, name, layout, _ in named:
+            try:
+                placed = penalty.placed(layout, name) if layout else penalty
+                placed.check_shape(tuple(variable.shape), name)
+            except ValueError as error:
+                (skipped if penalty.skip_unfit else errors).append(str(error))
+            else:
+                pairs.append((placed, variable))
+        placed_rules.append((penalty, pairs))
+    if errors or not any(pairs for _, pairs in placed_rules):
         raise ValueError("\n".join(errors or skipped))
-    return pairs
+    return placed_rules
+
+
+def _spanning(penalty: Any, pairs: list[Pair]) -> Entry:
+    variables = tuple(variable for _, variable in pairs)
+    shapes = [tuple(variable.shape) for variable in variables]
+    grouping = penalty.together([placed for placed, _ in pairs], shapes)
+    penalty.check_grouping(grouping)
+    return Entry(penalty, variables, grouping)
+
+
+def _refuse_second(penalty: Penalty, variable: Any) -> None:
+    """Raises: ValueError if a variable has a penalty in its layer too."""
+    if isinstance(getattr(variable, "regularizer", None), Penalty):
+        raise ValueError(
+            f"Expected one penalty on {structure.path_of(variable)}, in the loss or in "
+            f"Proximal. Received two: its layer's {variable.regularizer!r} and the "
+            f"optimizer's {penalty!r}"
+        )

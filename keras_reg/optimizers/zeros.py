@@ -94,8 +94,18 @@ class AllZeroWarning:
         named = [f"{structure.path_of(v)} ({penalty})" for penalty, v in dead[:_NAMED]]
         more = f" and {len(dead) - _NAMED} others" if len(dead) > _NAMED else ""
         warnings.warn(
-            f"Every weight of {', '.join(named)}{more} is zero at step {step}: the penalty is far "
-            f"too strong for {type(optimizer).__name__}. Lower the strength, or let "
-            "keras_reg.callbacks.TargetSparsity find one.",
+            f"Every weight of {', '.join(named)}{more} is zero at step {step}: "
+            + _advice(dead[0][0], optimizer),
             stacklevel=3,
         )
+
+
+def _advice(penalty: Penalty, optimizer: Any) -> str:
+    if getattr(penalty, "scope", None) == "all":
+        return "others rank before them. Raise `at_least`, which every variable keeps."
+    if not has_strength(penalty):
+        return "the sparsity leaves none. Lower it."
+    return (
+        f"the penalty is far too strong for {type(optimizer).__name__}. Lower the strength, or let "
+        "keras_reg.callbacks.TargetSparsity find one."
+    )

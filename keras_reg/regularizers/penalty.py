@@ -5,6 +5,7 @@ import copy
 import inspect
 import numbers
 import reprlib
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras import ops
 
 from keras_reg import schedules
 from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import reduced_axes
 from keras_reg.structure import Layout
 from keras_reg.structure.axes import ambiguous, layout_from_path, plain_layout
@@ -44,6 +46,12 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     differentiable: bool
     proximable: bool
     compilable = True
+    # Whether `Proximal` hands it all variables of its rule at once, grouped as `together` says.
+    spans_variables = False
+    # Whether it acts on groups of weights of several variables.
+    groupable: bool
+    # Whether zeros stay between two proximal steps, with `Proximal(..., every=k)`.
+    holds_zeros = False
     # Whether weights of a shape that does not suit are left as they are, among others that suit.
     skip_unfit = False
     _axis_argument = "group_axis"
@@ -52,10 +60,11 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         super().__init_subclass__(**kwargs)
         cls.differentiable = cls._gradient is not None
         cls.proximable = cls._omega_prox is not Penalty._omega_prox
+        cls.groupable = cls._prox_of_groups is not Penalty._prox_of_groups
 
     def __init__(self, strength: schedules.Value = 0.01):
         self._strength = schedules.check_value(strength, "strength", at_least=0)
-        self._placed: dict[tuple[int, ...], Penalty] = {}
+        self._placed: dict[Any, Penalty] = {}
 
     @property
     def strength(self) -> schedules.Value:
@@ -94,15 +103,25 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         self.check_proximable()
         w, placed = self._on(w)
         check_step(step)
-        if iteration is None:
-            strength = self._constant_strength("in prox(w, step) without an iteration")
-        else:
-            strength = schedules.evaluate(self.strength, iteration, at_least=0.0)
         wide = widen(w)
-        scale = ops.cast(step, wide.dtype) * ops.cast(strength, wide.dtype)
-        # A negative step or scale of strengths would make weights grow.
-        scale = ops.where(ops.greater(scale, 0), scale, ops.zeros_like(scale))
+        scale = self._scale(step, iteration, wide.dtype)
         return ops.cast(placed._omega_prox(wide, scale), w.dtype)
+
+    def prox_of_groups(
+        self, ws: Sequence[Any], grouping: Grouping, step: Any, iteration: Any = None
+    ) -> list[Any]:
+        """`prox` over groups of weights of several variables, each in its shape and dtype.
+
+        Args:
+            ws: float tensors.
+            grouping: `keras_reg.ops.Grouping`. Which of their weights form each group.
+            step, iteration: as `prox` takes them.
+        Raises: ValueError if the penalty is not `groupable`.
+        """
+        self.check_groupable()
+        check_step(step)
+        shrunk = self._prox_of_groups(widen_all(ws), grouping, step, iteration)
+        return [ops.cast(x, w.dtype) for x, w in zip(shrunk, ws, strict=True)]
 
     def max_strength(self, gradient: Any) -> float:
         """Smallest strength at which zero is a stationary point.
@@ -185,6 +204,18 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
                 "put it in a layer's `kernel_regularizer`"
             )
 
+    def check_groupable(self) -> None:
+        """Raises ValueError if the penalty does not act on groups that span variables."""
+        if not self.groupable:
+            raise ValueError(
+                "Expected a penalty that acts on the norms of groups, as GroupLasso, MCP, "
+                f"SparseGroupLasso and TopK do. Received: {self}"
+            )
+
+    def check_grouping(self, grouping: Grouping) -> None:
+        """Raises ValueError if these groups do not suit."""
+        self.check_groupable()
+
     def get_config(self) -> dict:
         return {"strength": schedules.serialize(self.strength)}
 
@@ -204,6 +235,22 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         """argmin_u 0.5 * ||u - w||**2 + scale * Omega(u), from a float32 or float64 tensor."""
         raise NotImplementedError(f"The proximal operator is not defined for {self}")
+
+    def _prox_of_groups(
+        self, ws: list[Any], grouping: Grouping, step: Any, iteration: Any
+    ) -> list[Any]:
+        """`prox_of_groups` of float32 or float64 tensors of one dtype."""
+        raise NotImplementedError(f"Groups that span variables are not defined for {self}")
+
+    def _scale(self, step: Any, iteration: Any, dtype: Any) -> Any:
+        """step * strength."""
+        if iteration is None:
+            strength = self._constant_strength("in prox(w, step) without an iteration")
+        else:
+            strength = schedules.evaluate(self.strength, iteration, at_least=0.0)
+        scale = ops.cast(step, dtype) * ops.cast(strength, dtype)
+        # A negative step or scale of strengths would make weights grow.
+        return ops.where(ops.greater(scale, 0), scale, ops.zeros_like(scale))
 
     def _max_strength(self, gradient: Any) -> float:
         """`max_strength` from a float tensor."""
@@ -310,3 +357,16 @@ def widen(w: Any) -> Any:
     """
     is_double = keras.backend.standardize_dtype(w.dtype) == "float64"
     return w if is_double else ops.cast(w, "float32")
+
+
+def widen_all(ws: Sequence[Any]) -> list[Any]:
+    """Float tensors in the widest of the dtypes that `widen` gives them.
+
+    Example:
+        >>> wide = widen_all([ops.ones((2,), "float16"), ops.ones((1,), "float64")])
+        >>> [keras.backend.standardize_dtype(w.dtype) for w in wide]
+        ['float64', 'float64']
+    """
+    wide = [widen(w) for w in ws]
+    dtypes = {keras.backend.standardize_dtype(w.dtype) for w in wide}
+    return wide if len(dtypes) == 1 else [ops.cast(w, "float64") for w in wide]

@@ -30,6 +30,7 @@ class Projection(Penalty):
     """
 
     _gradient = None  # type: ignore[assignment]  # Zero, or from 0 to infinity.
+    holds_zeros = True
 
     def __init__(self) -> None:
         # The value is 0 or infinity, which no factor changes.
@@ -61,6 +62,10 @@ class Projection(Penalty):
 
     def _project(self, w: Any, step: Any, iteration: Any) -> Any:
         wide = widen(w)
-        kept = ops.logical_or(self._kept(wide, iteration), ops.logical_not(ops.isfinite(wide)))
-        stays = ops.logical_or(kept, ops.logical_not(ops.greater(step, 0)))
-        return kept_alone(w, stays)
+        return self._only(w, wide, self._kept(wide, iteration), step)
+
+    @staticmethod
+    def _only(w: Any, wide: Any, kept: Any, step: Any) -> Any:
+        """What is kept of a weight, all of it if the step is 0."""
+        kept = ops.logical_or(kept, ops.logical_not(ops.isfinite(wide)))
+        return kept_alone(w, ops.logical_or(kept, ops.logical_not(ops.greater(step, 0))))

@@ -38,6 +38,11 @@ class Layout(NamedTuple):
         """Number of groups of weights that write one output."""
         return self.length(self.shared) * self.length(self.outputs)
 
+    @property
+    def fan_in(self) -> int:
+        """Number of weights that lead to one output."""
+        return self.length(self.rest) * self.length(self.inputs)
+
     def axes(self, of: str) -> tuple[int, ...]:
         """The axes that index the groups of weights of one output, or of one input, in order.
 

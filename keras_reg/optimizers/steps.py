@@ -1,0 +1,123 @@
+"""The proximal step of one penalty, on the variable or the variables that it acts on."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.grouping import Grouping
+from keras_reg.ops.updates import update, update_together
+from keras_reg.optimizers.metrics import Diagonal
+from keras_reg.regularizers.penalty import Penalty, widen
+
+
+class Part(NamedTuple):
+    """A penalty, the variables it acts on, and the optimizer whose learning rate moves them.
+
+    Args:
+        penalty: `Penalty`.
+        variables: tuple of variables: one, unless there is a grouping.
+        optimizer: the optimizer that updates them.
+        diagonal: `Diagonal` or None. The metric of the proximal step.
+        grouping: `Grouping` or None. Which weights of the variables form each group.
+    """
+
+    penalty: Penalty
+    variables: tuple[Any, ...]
+    optimizer: Any
+    diagonal: Diagonal | None = None
+    grouping: Grouping | None = None
+
+    def zeros(self, are_held: Any) -> list[Any]:
+        """Where the variables are zero now; nowhere if `are_held` is false."""
+        return [ops.logical_and(are_held, ops.equal(read(v), 0)) for v in self.variables]
+
+    def shrink(
+        self,
+        given: list[bool],
+        step: Any,
+        iteration: Any,
+        always: bool = True,
+        held: list[Any] | None = None,
+    ) -> None:
+        """Takes a proximal step.
+
+        Args:
+            given: for each variable, whether it is to change.
+            step: scalar >= 0. The length.
+            iteration: integer scalar. What a schedule is evaluated at.
+            always: bool. False: no time is spent on a step of length 0.
+            held: for each variable, what is zero after such a step; None: nothing changes.
+        """
+        if self.grouping is not None:
+            act = _prox_of_groups(self.penalty, self.grouping)
+            act = act if always else _when_due(act)
+            update_together(self.variables, _only(act, given), step, iteration, held)
+        elif any(given):
+            slots = self.diagonal.slots() if self.diagonal else ()
+            act = _prox_of(self.penalty, self.diagonal.lengths if self.diagonal else None)
+            act = act if always else _when_due(act)
+            mask = held[0] if held else None
+            update(self.variables[0], act, step, iteration, mask, *slots)
+
+
+def _only(act: Callable, given: list[bool]) -> Callable:
+    def chosen(ws: list[Any], *arguments: Any) -> list[Any]:
+        pairs = zip(act(ws, *arguments), given, strict=True)
+        return [w if is_given else None for w, is_given in pairs]
+
+    return chosen
+
+
+def _when_due(prox: Callable) -> Callable:
+    """`prox` where the step is greater than 0; otherwise only what is held becomes zero."""
+
+    def act(w: Any, step: Any, iteration: Any, held: Any, *slots: Any) -> Any:
+        return ops.cond(
+            ops.greater(step, 0),
+            lambda: prox(w, step, iteration, held, *slots),
+            lambda: _held(w, held),
+        )
+
+    return act
+
+
+def _held(w: Any, held: Any) -> Any:
+    if isinstance(w, list):
+        return [_held(*one) for one in zip(w, held or [None] * len(w), strict=True)]
+    return ops.copy(w) if held is None else ops.where(held, ops.zeros_like(w), w)
+
+
+def _apply_prox(
+    penalty: Penalty, lengths: Any, w: Any, step: Any, iteration: Any, *slots: Any
+) -> Any:
+    if lengths:
+        wide = widen(w).dtype
+        step = ops.cast(step, wide) * lengths(*(ops.cast(slot, wide) for slot in slots))
+    return penalty.prox(ops.stop_gradient(w), step, iteration)
+
+
+_prox = compiled(_apply_prox, static_argnums=(0, 1))
+
+
+def _prox_of(penalty: Penalty, lengths: Any) -> Callable:
+    apply = _prox if penalty.compilable else _apply_prox
+    return lambda w, step, iteration, held, *slots: apply(
+        penalty, lengths, w, step, iteration, *slots
+    )
+
+
+def _apply_prox_of_groups(
+    penalty: Penalty, grouping: Grouping, ws: list[Any], step: Any, iteration: Any
+) -> list[Any]:
+    ws = [ops.stop_gradient(w) for w in ws]
+    return penalty.prox_of_groups(ws, grouping, step, iteration)
+
+
+_compiled_prox_of_groups = compiled(_apply_prox_of_groups, static_argnums=(0, 1))
+
+
+def _prox_of_groups(penalty: Penalty, grouping: Grouping) -> Callable:
+    apply = _compiled_prox_of_groups if penalty.compilable else _apply_prox_of_groups
+    return lambda ws, step, iteration, held: apply(penalty, grouping, ws, step, iteration)
