@@ -10,6 +10,7 @@ from sklearn import metrics
 
 import keras_reg as kr
 from keras_reg.evaluation import scores
+from keras_reg.evaluation.cost import file_size
 
 X = np.random.default_rng(0).standard_normal((40, 6)).astype("float32")
 CLASSES = np.arange(40) % 3
@@ -104,6 +105,15 @@ def test_zeros_make_the_file_smaller():
     model.layers[0].kernel.assign(np.zeros((100, 100)))
     after = kr.compare({"net": model}, np.ones((4, 100)), np.zeros(4), ["accuracy"])["net"]
     assert after.file_size < before.file_size - 20_000
+
+
+def test_the_state_of_the_optimizer_is_not_counted():
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(100)])
+    x, y = np.ones((4, 100)), np.ones((4, 100))
+    before = file_size(model)
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    assert abs(file_size(model) - before) < 5_000
 
 
 def test_the_same_table_in_every_form(tmp_path):
