@@ -8,6 +8,8 @@ import pytest
 
 # Every run draws the same examples, and the first call of an op compiles it, which takes its time.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=12)
+# Now and then, with pytest --hypothesis-profile=nightly: many more, and others each time.
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=200)
 hypothesis.settings.load_profile("repeatable")
 
 if keras.backend.backend() == "tensorflow":

@@ -59,6 +59,7 @@ def test_linear_models_equal_those_of_scikit_learn(saved):
     assert career == [1, 3]
 
 
+@on_tensorflow
 def test_logistic_selection_needs_few_factors(saved):
     results = logistic_selection.main(saved, steps=300, folds=2)
     assert results["MCP"]["factors"] <= results["L1"]["factors"] < 20
