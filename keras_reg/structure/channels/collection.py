@@ -14,10 +14,10 @@ from keras_reg.structure.channels.graph import (
     NotReadableError,
     graph_of,
     is_graph,
-    opened,
 )
 from keras_reg.structure.channels.groups import Group, groups_of, taken
 from keras_reg.structure.channels.labels import Traced
+from keras_reg.structure.channels.opening import opened
 from keras_reg.structure.channels.reader import Reader
 from keras_reg.structure.channels.table import as_html, as_text
 from keras_reg.structure.weights import check_pattern, named_by
@@ -175,6 +175,7 @@ def read(model: Any) -> Reader:
     for traced in outputs:
         for labels in traced.axes.values():
             reader.labels.pin(labels, "an output of the model")
+    reader.pin_unmade()
     return reader
 
 

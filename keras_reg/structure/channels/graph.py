@@ -1,11 +1,10 @@
 """The calls that a model is made of, in order: layers and operations, with their arguments."""
 
+import inspect
 from typing import Any, NamedTuple
 
 import keras
 from keras import tree
-
-from keras_reg.keras_private import layers_in, unrecorded
 
 
 class Node(NamedTuple):
@@ -25,11 +24,21 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """The calls between inputs and outputs. The tensors are its own, not those of the model."""
+    """The calls between inputs and outputs. The tensors are its own, not those of the model.
+
+    Args:
+        inputs: list of `KerasTensor`s.
+        nodes: list of `Node`s, in order.
+        outputs: structure of `KerasTensor`s; an opened layer may return numbers.
+        variables: list of pairs. Of an opened layer, the tensors that stand for its variables.
+        values: list of variables whose numbers its code used in other ways.
+    """
 
     inputs: list[Any]
     nodes: list[Node]
     outputs: Any
+    variables: Any = ()
+    values: Any = ()
 
 
 class NotReadableError(Exception):
@@ -69,13 +78,15 @@ def graph_of(model: Any, tensors: list[Any] | None = None) -> Graph:
         >>> [type(node.operation).__name__ for node in graph_of(model).nodes]
         ['Dense', 'Relu']
     """
-    return _listed(model.inputs, model.outputs, tensors or model.inputs)
+    return listed(model.inputs, model.outputs, tensors or model.inputs)
 
 
-def _listed(inputs: list[Any], outputs: list[Any], tensors: list[Any]) -> Graph:
+def listed(inputs: list[Any], outputs: list[Any], tensors: list[Any]) -> Graph:
+    """The calls between tensors, as they are for other inputs of the same ranks."""
     nodes: list[Node] = []
 
     def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs = accepted(operation, kwargs)
         results = _Seen(operation)(*args, **kwargs)
         nodes.append(Node(operation, args, kwargs, tree.flatten(results)))
         return results
@@ -91,7 +102,16 @@ def _listed(inputs: list[Any], outputs: list[Any], tensors: list[Any]) -> Graph:
     return Graph(clone.inputs, nodes, clone.outputs)
 
 
-def input_like(tensor: Any, number: int, shape: Any = None) -> Any:
+def accepted(operation: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments without `training` if the code takes none: Keras passes it on regardless."""
+    if "training" not in kwargs:
+        return kwargs
+    names = inspect.signature(operation.call).parameters
+    is_taken = "training" in names or any(one.kind is one.VAR_KEYWORD for one in names.values())
+    return {name: value for name, value in kwargs.items() if is_taken or name != "training"}
+
+
+def input_like(tensor: Any, number: int | str, shape: Any = None) -> Any:
     """An input for a graph, named so that the names of a user's next layers do not change."""
     shape = tensor.shape if shape is None else shape
     return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=f"channels_{number}")
@@ -106,53 +126,3 @@ class _Seen(keras.Operation):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         return self._operation.compute_output_spec(*args, **kwargs)
-
-
-def opened(layer: Any, node: Node) -> Graph:
-    """The calls that a layer's own `call` makes.
-
-    The lengths that are not known, such as that of the batch, are set to numbers: channels do not
-    depend on them.
-
-    Raises:
-        NotReadableError: if the code of `call` does not run on symbolic tensors.
-    """
-    if not all(one.built for one in layers_in(layer)):
-        raise NotReadableError("a layer in it is not built")
-    concrete: dict[int, Any] = {}
-    for tensor in tree.flatten((node.args, node.kwargs)):
-        if isinstance(tensor, keras.KerasTensor) and id(tensor) not in concrete:
-            concrete[id(tensor)] = input_like(tensor, len(concrete), _known(tensor.shape))
-
-    with unrecorded(layer):
-        args, kwargs = tree.map_structure(
-            lambda value: concrete.get(id(value), value), (node.args, node.kwargs)
-        )
-        try:
-            with keras.StatelessScope():  # Nothing is assigned to a variable.
-                outputs = tree.flatten(layer.call(*args, **kwargs))
-        except Exception as error:  # What the code of a user's layer raises is not known here.
-            raise NotReadableError(
-                f"its call fails on symbolic tensors ({_first_line(error)})"
-            ) from None
-        if not concrete or not all(isinstance(x, keras.KerasTensor) for x in outputs):
-            raise NotReadableError("its call returns what is no tensor of the graph")
-        inputs = list(concrete.values())
-        try:
-            return _listed(inputs, outputs, inputs)
-        except Exception as error:
-            raise NotReadableError(f"its calls form no graph ({_first_line(error)})") from None
-
-
-def _known(shape: Any) -> list[int]:
-    """A shape with 2 for an unknown batch, 7 for any other unknown length."""
-    unknown = [2] + [7] * len(shape)
-    return [other if one is None else one for one, other in zip(shape, unknown, strict=False)]
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without what Keras adds about the arguments of a call."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].startswith("Exception encountered"):
-        lines = lines[1:]
-    return (lines or [type(error).__name__])[0].removeprefix("\x1b[1m").strip()[:80]

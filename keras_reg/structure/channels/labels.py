@@ -80,14 +80,22 @@ def _components(count: int, pairs: list[tuple[Array, Array]]) -> Array:
 class Traced:
     """A tensor of the graph, or a variable: its shape, and the labels on the axes that have any.
 
+    Args:
+        shape: lengths, None where one is not known.
+        axes: dict from axes to labels.
+        is_constant: bool. Whether it depends on no input of the model, on variables alone.
+
     Example:
         >>> tensor = Traced((None, 2, 3), {-1: np.array([5, 6, 7])})
         >>> tensor.on(2).tolist(), tensor.on(1).tolist()
         ([5, 6, 7], [0, 0])
     """
 
-    def __init__(self, shape: Any, axes: dict[int, Array] | None = None) -> None:
+    def __init__(
+        self, shape: Any, axes: dict[int, Array] | None = None, is_constant: bool = False
+    ) -> None:
         self.shape = tuple(shape)
+        self.is_constant = is_constant
         self.axes = {axis % len(self.shape): labels for axis, labels in (axes or {}).items()}
         for axis, labels in self.axes.items():
             if self.shape[axis] != len(labels):

@@ -12,9 +12,9 @@ from keras_reg.structure.channels.graph import (
     NotReadableError,
     graph_of,
     is_graph,
-    opened,
 )
 from keras_reg.structure.channels.labels import Array, Labels, Traced
+from keras_reg.structure.channels.opening import opened
 from keras_reg.structure.channels.registry import channels_rule
 from keras_reg.structure.registry import uses_of
 from keras_reg.structure.weights import is_kernel, path_of
@@ -86,6 +86,16 @@ class Call:
         for axis in traced.axes if axes is None else axes:
             self.reader.labels.pin(traced.axes.get(axis % traced.rank, np.array([], int)), why)
 
+    def sums(self, first: Traced, second: Traced, labels: Array) -> None:
+        """Two tensors are multiplied and summed over channels: a variable among them reads."""
+        if first.is_constant != second.is_constant:
+            self.reader.acts(labels, "reads")
+
+    def multiplies(self, kernel: Traced, labels: Array) -> None:
+        """A tensor is multiplied by another whose channels the result gets: a kernel makes them."""
+        if kernel.is_constant and not all(x.is_constant for x in self.inputs):
+            self.reader.acts(labels, "makes")
+
     def inner(self, layer: Any, inputs: list[Traced], outputs: list[Any]) -> list[Traced]:
         """Sends labels through a layer inside this one."""
         call = Call(layer, tuple(inputs), {}, outputs, self.reader)
@@ -103,6 +113,12 @@ class Reader:
         self.labels = Labels()
         self.slots: dict[tuple[int, int], Slot] = {}
         self.times: dict[int, int | None] = {}
+        self._operands: dict[int, tuple[int, int]] = {}
+
+    def acts(self, labels: Array, role: str) -> None:
+        """What variables do that operations are called with, by the labels that they brought."""
+        for key in {self._operands[one] for one in labels.tolist() if one in self._operands}:
+            self.slots[key].roles.add(role)
 
     def slot(self, variable: Any, axis: int, role: str, labels: Array | None = None) -> Array:
         """The labels of an axis of a variable, joined with others if there are any."""
@@ -133,9 +149,12 @@ class Reader:
                 known = [] if times is None or before is None else [before, times]
                 self.times[id(variable)] = sum(known) if known else None
 
-    def run(self, graph: Graph, inputs: list[Traced]) -> list[Traced]:
+    def run(self, graph: Graph, inputs: list[Traced], name: str = "the model") -> list[Traced]:
         """Sends the labels of inputs through a graph."""
         found = {id(x): traced for x, traced in zip(graph.inputs, inputs, strict=True)}
+        found.update((id(x), self._operand(variable)) for x, variable in graph.variables)
+        for variable in graph.values:
+            self._fix(variable, f"the code of {name} computes with its numbers")
         for node in graph.nodes:
             is_layer = isinstance(node.operation, keras.layers.Layer)
 
@@ -149,17 +168,43 @@ class Reader:
             if is_layer:
                 self._count(node.operation, [x.shape for x in _tensors(node)])
             found.update((id(x), one) for x, one in zip(node.outputs, results, strict=True))
-        return [found[id(x)] for x in tree.flatten(graph.outputs)]
+        outputs = tree.flatten(graph.outputs)
+        return [found[id(x)] if id(x) in found else Traced(x.shape) for x in outputs]
 
     def _operand(self, value: Any) -> Any:
         """A variable or array that an operation is called with."""
         if isinstance(value, keras.Variable):
-            axes = range(len(value.shape))
-            labels = {axis: self.slot(value, axis, "carries") for axis in axes}
-            return Traced(value.shape, labels)
+            labels = {axis: self._shown(value, axis) for axis in range(len(value.shape))}
+            return Traced(value.shape, labels, is_constant=True)
         if isinstance(value, np.ndarray) or keras.ops.is_tensor(value):
-            return Traced(value.shape)
+            return Traced(value.shape, is_constant=True)
         return value
+
+    def _shown(self, variable: Any, axis: int) -> Array:
+        """The labels on an axis of a variable that an operation is called with."""
+        key = (id(variable), axis)
+        is_new = key not in self.slots
+        labels = self.slot(variable, axis, "carries")
+        if is_new:
+            self._operands.update(dict.fromkeys(labels.tolist(), key))
+        return labels
+
+    def _fix(self, variable: Any, why: str) -> None:
+        """Nothing of a variable of weights can be removed."""
+        if "float" in keras.backend.standardize_dtype(variable.dtype):
+            for axis in range(len(variable.shape)):
+                self.labels.pin(self.slot(variable, axis, "carries"), why)
+
+    def pin_unmade(self) -> None:
+        """Pins what no layer makes or reads: indices of tables that code holds by itself."""
+        if not self._operands:
+            return
+        roots, _ = self.labels.solve()
+        is_made = np.zeros(len(roots), bool)
+        for slot in self.slots.values():
+            is_made[roots[slot.labels]] |= not slot.roles.isdisjoint(("makes", "reads"))
+        for slot in self.slots.values():
+            self.labels.pin(slot.labels[~is_made[roots[slot.labels]]], "no layer makes them")
 
     def step(self, node: Node, args: Any, kwargs: Any, tensors: list[Traced]) -> list[Traced]:
         """Sends labels through one call."""
@@ -170,9 +215,13 @@ class Reader:
             if isinstance(traced, Traced):
                 call.pin(traced, f"used as a mask by {call.name}")
         try:
-            if channels_rule(node.operation) is not None:
-                return self.by_rule(call)
-            return self._inside(call, node, tensors)
+            if channels_rule(node.operation) is None:
+                return self._inside(call, node, tensors)
+            results = self.by_rule(call)
+            is_layer = isinstance(node.operation, keras.layers.Layer)
+            if not is_layer and all(one.is_constant for one in call.inputs):
+                return [Traced(one.shape, one.axes, is_constant=True) for one in results]
+            return results
         except NotReadableError as error:
             return self._closed(call, f"{call.name}: {error}")
         except Exception as error:  # What rules and layers of a user raise is not known here.
@@ -200,7 +249,10 @@ class Reader:
             results = self.run(graph_of(call.operation, symbolic), tensors)
         else:
             once = dict(zip(map(id, symbolic), tensors, strict=True))
-            results = self.run(opened(call.operation, node), list(once.values()))
+            graph = opened(call.operation, node)
+            pairs = zip(once.values(), graph.inputs, strict=True)
+            inputs = [_in_shape(traced, x.shape) for traced, x in pairs]
+            results = self.run(graph, inputs, call.name)
         return [_in_shape(*one) for one in zip(results, call.outputs, strict=True)]
 
     def _closed(self, call: Call, why: str) -> list[Traced]:
@@ -208,8 +260,7 @@ class Reader:
         for traced in call.inputs:
             call.pin(traced, why)
         for variable in getattr(call.operation, "variables", ()):
-            for axis in range(len(variable.shape)):
-                self.labels.pin(self.slot(variable, axis, "carries"), why)
+            self._fix(variable, why)
         return [Traced(shape) for shape in call.outputs]
 
 

@@ -1,5 +1,6 @@
 """What only moves entries: reshaping, permuting, cutting, stacking, concatenating."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -16,11 +17,11 @@ layers = keras.layers
 @for_operations(
     *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Split", "Flip", "Roll"),
     *("Repeat", "Tile", "Swapaxes", "Moveaxis", "Ravel", "Unstack", "BroadcastTo", "Pad"),
-    *("Slice", "Stack"),
+    "Slice",
 )
 def movement(call: Any) -> list[Traced]:
-    """Runs the operation itself on arrays of labels, one axis with channels at a time."""
-    if len(call.inputs) > 1 and type(call.operation).__name__ != "Stack":
+    """Runs the operation itself on the numbers of the channels, one axis at a time."""
+    if len(call.inputs) > 1:
         raise ValueError("indices or lengths that are tensors")
     outputs: list[dict[int, Array]] = [{} for _ in call.outputs]
     for x in call.inputs:
@@ -30,15 +31,19 @@ def movement(call: Any) -> list[Traced]:
 
 
 def _move(call: Any, x: Traced, axis: int, labels: Array, outputs: list[dict]) -> None:
-    for number, moved in enumerate(_run(call, x, axis)):
-        shape = call.outputs[number]
-        at = _varying(moved)
-        if not at or shape[at[-1]] != moved.shape[at[-1]]:
-            # One label everywhere, channels over a length that is not known, or a cut without any.
+    for number, numbers in enumerate(_numbers(call, x, axis)):
+        moved = np.append(FIXED, labels)[np.minimum(numbers, len(labels))]
+        at = _varying(numbers)
+        if not at:  # One channel, or a cut without any.
             call.reader.labels.pin(np.unique(moved), f"moved by {call.name}")
             continue
         kept = at[-1]
         rows = np.moveaxis(moved, kept, 0).reshape(moved.shape[kept], -1)
+        beyond = np.moveaxis(numbers, kept, 0).reshape(len(rows), -1)[:, 0] > len(labels)
+        rows = rows[~beyond]
+        if call.outputs[number][kept] != len(rows):  # Channels over a length that is not known.
+            call.reader.labels.pin(np.unique(moved), f"moved by {call.name}")
+            continue
         for column in rows.T[1:] if len(at) > 1 else ():
             call.join(rows[:, 0], column)
         if kept in outputs[number]:
@@ -47,20 +52,26 @@ def _move(call: Any, x: Traced, axis: int, labels: Array, outputs: list[dict]) -
             outputs[number][kept] = rows[:, 0]
 
 
-def _run(call: Any, x: Traced, axis: int) -> list[Array]:
-    """The results of a call on labels of one input along one axis, everything else fixed."""
+def _numbers(call: Any, x: Traced, axis: int) -> list[Array]:
+    """The results of a call on the numbers from 1 of the channels of an axis, all else zero.
 
-    def entries(value: Any) -> Any:
-        if not isinstance(value, Traced):
-            return value
-        shape = [1 if length is None else length for length in value.shape]
-        if value is not x:
-            return keras.ops.full(shape, FIXED, dtype="int32")
-        place = [-1 if at == axis else 1 for at in range(x.rank)]
-        array = np.broadcast_to(x.axes[axis].reshape(place), shape)
-        return keras.ops.convert_to_tensor(array, dtype="int32")
+    Where a single channel goes shows with a second one, which the caller leaves out.
+    """
+    length = len(x.axes[axis])
+    if length == 1:
+        with contextlib.suppress(Exception):  # Of Keras's backends, if only one channel fits.
+            return _run(call, x, axis, 2)
+    return _run(call, x, axis, length)
 
-    args, kwargs = tree.map_structure(entries, (call.args, call.kwargs))
+
+def _run(call: Any, x: Traced, axis: int, length: int) -> list[Array]:
+    place = [-1 if at == axis else 1 for at in range(x.rank)]
+    shape = [length if at == axis else 1 if n is None else n for at, n in enumerate(x.shape)]
+    numbers = np.broadcast_to(np.arange(1, length + 1).reshape(place), shape)
+    tensor = keras.ops.convert_to_tensor(numbers, dtype="int32")
+    args, kwargs = tree.map_structure(
+        lambda value: tensor if value is x else value, (call.args, call.kwargs)
+    )
     results = tree.flatten(call.operation.call(*args, **kwargs))
     return [np.asarray(keras.ops.convert_to_numpy(one)) for one in results]
 
@@ -72,6 +83,19 @@ def _varying(array: Array) -> list[int]:
         for axis, length in enumerate(array.shape)
         if length > 1 and np.any(array != array.take([0], axis))
     ]
+
+
+@for_operations("Stack")
+def stack(call: Any) -> Traced:
+    """Channels of tensors that lie side by side on a new axis go together."""
+    shape = call.outputs[0]
+    new, axes = call.operation.axis % len(shape), {}
+    for axis in {axis for x in call.inputs for axis in x.axes}:
+        first, *others = (x.on(axis) for x in call.inputs)
+        for other in others:
+            call.join(first, other)
+        axes[axis + (axis >= new)] = first
+    return Traced(shape, axes)
 
 
 @for_operations("Take")
@@ -91,6 +115,7 @@ def take(call: Any) -> Traced:
 @for_layers(layers.Concatenate)
 @for_operations("Concatenate")
 def concatenate(call: Any) -> Traced:
+    """Channels one after another along the axis; on other axes they go together."""
     shape = call.outputs[0]
     along = call.operation.axis % len(shape)
     axes = {}
