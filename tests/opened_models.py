@@ -1,4 +1,4 @@
-"""Small models with code of their own in them: tables of positions, attention and kernels by hand."""
+"""Small models with code of their own: tables of positions, attention and kernels by hand."""
 
 import keras
 import numpy as np

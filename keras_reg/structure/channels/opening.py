@@ -1,7 +1,6 @@
 """Opening a layer: the calls that its own code makes, listed as a graph."""
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from typing import Any
 

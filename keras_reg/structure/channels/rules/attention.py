@@ -13,6 +13,7 @@ layers = keras.layers
 
 @for_layers(layers.MultiHeadAttention)
 def multi_head(call: Any) -> list[Traced]:
+    """Heads, the size of keys, and the size of values."""
     parts = _parts(call)
     heads = call.makes(parts["query/kernel"], 1)
     return _attention(call, parts, heads, heads)
@@ -43,6 +44,7 @@ def _parts(call: Any) -> dict[str, Any]:
 
 
 def _attention(call: Any, parts: dict[str, Any], heads: Array, shared: Array) -> list[Traced]:
+    """Binds heads and sizes to the kernels of queries, keys and values."""
     query, value, key = _inputs(call)
     sizes = call.makes(parts["query/kernel"], 2)
     values = call.makes(parts["value/kernel"], 2)
@@ -66,6 +68,7 @@ def _attention(call: Any, parts: dict[str, Any], heads: Array, shared: Array) ->
 def _outputs(
     call: Any, parts: dict[str, Any], heads: Array, values: Array, query: Traced
 ) -> list[Traced]:
+    """The result, read over heads and values, and the scores."""
     kernel, bias = parts["attention_output/kernel"], parts.get("attention_output/bias")
     call.reads(kernel, 0, heads)
     call.reads(kernel, 1, values)

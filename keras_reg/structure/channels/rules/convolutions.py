@@ -36,9 +36,10 @@ def whole_groups(call: Any, labels: Array, groups: int) -> Array:
 
 @for_layers(layers.Conv1D, layers.Conv2D, layers.Conv3D)
 def convolution(call: Any) -> Traced:
+    """Channels are read, filters are made; of a grouped one whole groups go."""
     layer = call.operation
     check_plain(layer)
-    inputs = call.inputs[0].on(channel_axis(layer))
+    inputs = _inputs(call)
     filters = call.makes(layer.kernel, -1)
     if layer.groups == 1:
         call.reads(layer.kernel, -2, inputs)
@@ -46,41 +47,43 @@ def convolution(call: Any) -> Traced:
         # Whole groups can go: their inputs, their filters, and one from the number of groups.
         ins, outs = (whole_groups(call, one, layer.groups) for one in (inputs, filters))
         call.join(ins, outs)
-    if layer.bias is not None:
-        call.carries(layer.bias, 0, filters)
-    return along_channels(call, filters)
+    return _filtered(call, filters)
 
 
 @for_layers(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 def transposed(call: Any) -> Traced:
-    layer, x = call.operation, call.inputs[0]
-    call.reads(layer.kernel, -1, x.on(channel_axis(layer)))
-    filters = call.makes(layer.kernel, -2)
-    if layer.bias is not None:
-        call.carries(layer.bias, 0, filters)
-    return along_channels(call, filters)
+    """As a convolution, with the last two axes of the kernel the other way round."""
+    kernel = call.operation.kernel
+    call.reads(kernel, -1, _inputs(call))
+    return _filtered(call, call.makes(kernel, -2))
 
 
 @for_layers(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 def depthwise(call: Any) -> Traced:
-    layer = call.operation
-    inputs = call.inputs[0].on(channel_axis(layer))
+    """Channels pass, each with a kernel and as often as the multiplier says."""
+    layer, inputs = call.operation, _inputs(call)
     call.carries(layer.kernel, -2, inputs)
-    results = np.repeat(inputs, layer.depth_multiplier)
-    if layer.bias is not None:
-        call.carries(layer.bias, 0, results)
-    return along_channels(call, results)
+    return _filtered(call, np.repeat(inputs, layer.depth_multiplier))
 
 
 @for_layers(layers.SeparableConv1D, layers.SeparableConv2D)
 def separable(call: Any) -> Traced:
-    layer = call.operation
-    inputs = call.inputs[0].on(channel_axis(layer))
+    """A depthwise convolution whose results are read by one of width 1."""
+    layer, inputs = call.operation, _inputs(call)
     call.carries(layer.depthwise_kernel, -2, inputs)
     call.reads(layer.pointwise_kernel, -2, np.repeat(inputs, layer.depth_multiplier))
-    filters = call.makes(layer.pointwise_kernel, -1)
-    if layer.bias is not None:
-        call.carries(layer.bias, 0, filters)
+    return _filtered(call, call.makes(layer.pointwise_kernel, -1))
+
+
+def _inputs(call: Any) -> Array:
+    """The channels that a convolution gets."""
+    return call.inputs[0].on(channel_axis(call.operation))
+
+
+def _filtered(call: Any, filters: Array) -> Traced:
+    """The output of a convolution, with a bias for each filter if the layer has one."""
+    if call.operation.bias is not None:
+        call.carries(call.operation.bias, 0, filters)
     return along_channels(call, filters)
 
 
@@ -95,4 +98,5 @@ def separable(call: Any) -> Traced:
     *(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D),
 )
 def spatial(call: Any) -> Traced:
-    return along_channels(call, call.inputs[0].on(channel_axis(call.operation)))
+    """Channels pass."""
+    return along_channels(call, _inputs(call))

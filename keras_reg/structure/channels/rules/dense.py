@@ -22,6 +22,7 @@ def check_plain(layer: Any) -> None:
 
 @for_layers(layers.Dense)
 def dense(call: Any) -> Traced:
+    """Features are read, units are made."""
     layer, x = call.operation, call.inputs[0]
     check_plain(layer)
     call.reads(layer.kernel, 0, x.on(-1))
@@ -34,6 +35,7 @@ def dense(call: Any) -> Traced:
 
 @for_layers(layers.Embedding)
 def embedding(call: Any) -> Traced:
+    """The columns of the matrix are made; which row is read depends on the data."""
     layer, x = call.operation, call.inputs[0]
     check_plain(layer)
     call.pin(x, f"used as indices by {call.name}")
@@ -42,6 +44,7 @@ def embedding(call: Any) -> Traced:
 
 @for_layers(layers.EinsumDense)
 def einsum_dense(call: Any) -> Traced:
+    """Which axes of the kernel are summed, made or carried is told by the equation."""
     layer, x = call.operation, call.inputs[0]
     check_plain(layer)
     result = _einsum(call, layer.equation, x)
@@ -54,6 +57,7 @@ def einsum_dense(call: Any) -> Traced:
 
 
 def _einsum(call: Any, equation: str, x: Traced) -> Traced:
+    """The result of an equation, without the bias."""
     kernel = call.operation.kernel
     data, weights, output = _letters(equation, x.rank, len(call.outputs[0]))
     found = {letter: x.axes[axis] for axis, letter in enumerate(data) if axis in x.axes}

@@ -57,7 +57,8 @@ def is_pointwise(activation: Any) -> bool:
         whole = _run(activation, x)
         parts = [(np.ix_(rows, columns)) for rows in _SOME[4] for columns in _SOME[6]]
         return whole.shape == x.shape and all(
-            np.array_equal(_run(activation, x[part]), whole[part], equal_nan=True) for part in parts
+            np.allclose(_run(activation, x[part]), whole[part], 1e-4, 1e-6, equal_nan=True)
+            for part in parts
         )
     except Exception:  # What a user's function raises is not known here.
         return False
@@ -84,6 +85,7 @@ def activated(call: Any, result: Traced) -> Traced:
 
 @for_layers(layers.Activation)
 def activation(call: Any) -> Traced:
+    """What the function makes of each channel, if it looks at one entry at a time."""
     return activated(call, call.inputs[0])
 
 
@@ -94,27 +96,32 @@ def activation(call: Any) -> Traced:
     layers.ActivityRegularization,
 )
 def unary_layer(call: Any) -> Traced:
+    """Channels pass."""
     return call.inputs[0]
 
 
 @for_operations(*_UNARY)
 def unary(call: Any) -> Traced:
+    """Channels pass; bounds that are arrays have none."""
     bounds = [_literal(getattr(call.operation, name, 0.0)) for name in ("x_min", "x_max")]
     return joined(call, [*call.inputs, *bounds])
 
 
 @for_layers(layers.Rescaling)
 def rescaling(call: Any) -> Traced:
+    """Channels pass, if scale and offset are numbers."""
     layer = call.operation
     return joined(call, [call.inputs[0], *map(_literal, (layer.scale, layer.offset))])
 
 
 def _literal(value: Any) -> Traced:
+    """A number or an array among a layer's arguments."""
     return Traced(np.shape(value))
 
 
 @for_layers(layers.PReLU)
 def prelu(call: Any) -> Traced:
+    """Channels pass, with a slope for each."""
     x, alpha = call.inputs[0], call.operation.alpha
     for axis, length in enumerate(alpha.shape):
         if length > 1:
@@ -128,6 +135,7 @@ def prelu(call: Any) -> Traced:
 )
 @for_operations(*_BINARY)
 def merging(call: Any) -> Traced:
+    """Channels are joined entry by entry."""
     return joined(call, call.inputs)
 
 

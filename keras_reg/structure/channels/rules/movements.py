@@ -31,6 +31,7 @@ def movement(call: Any) -> list[Traced]:
 
 
 def _move(call: Any, x: Traced, axis: int, labels: Array, outputs: list[dict]) -> None:
+    """Where the channels of one axis are in each output."""
     for number, numbers in enumerate(_numbers(call, x, axis)):
         moved = np.append(FIXED, labels)[np.minimum(numbers, len(labels))]
         at = _varying(numbers)
@@ -65,6 +66,7 @@ def _numbers(call: Any, x: Traced, axis: int) -> list[Array]:
 
 
 def _run(call: Any, x: Traced, axis: int, length: int) -> list[Array]:
+    """The results of a call on the numbers of as many channels."""
     place = [-1 if at == axis else 1 for at in range(x.rank)]
     shape = [length if at == axis else 1 if n is None else n for at, n in enumerate(x.shape)]
     numbers = np.broadcast_to(np.arange(1, length + 1).reshape(place), shape)

@@ -25,6 +25,7 @@ def dot(call: Any) -> Traced:
 
 
 def _product(call: Any, first: Traced, second: Traced, a: int, b: int) -> Traced:
+    """Axis `a` of the first is summed with axis `b` of the second; the others go through."""
     shape = call.outputs[0]
     if a in first.axes or b in second.axes:
         call.join(first.on(a), second.on(b))
@@ -87,11 +88,11 @@ def _letters(call: Any) -> tuple[list[str], str]:
     return inputs, output.replace("...", "ABCDEFGH"[8 - hidden :])
 
 
-def _acts(
-    call: Any, letter: str, x: Traced, labels: Array, inputs: list[str], output: str
-) -> None:
+def _acts(call: Any, letter: str, x: Traced, labels: Array, inputs: list[str], output: str) -> None:
     """What an axis of an operand does to its channels."""
-    has_letter = [one for one, letters in zip(call.inputs, inputs, strict=True) if letter in letters]
+    has_letter = [
+        one for one, letters in zip(call.inputs, inputs, strict=True) if letter in letters
+    ]
     if letter in output:
         if len(has_letter) == 1:
             call.multiplies(x, labels)

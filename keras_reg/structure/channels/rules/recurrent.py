@@ -44,6 +44,7 @@ def _stored(layer: Any) -> list[Any]:
 
 @for_layers(layers.LSTM, layers.GRU, layers.SimpleRNN)
 def recurrent(call: Any) -> list[Traced]:
+    """Units are made; a unit is a state, with columns in every gate."""
     x, *states = call.inputs
     units = _units(call, call.operation, x)
     for state in states:
@@ -53,6 +54,7 @@ def recurrent(call: Any) -> list[Traced]:
 
 @for_layers(layers.Bidirectional)
 def bidirectional(call: Any) -> list[Traced]:
+    """Units of both directions, as many in each."""
     layer, x = call.operation, call.inputs[0]
     both = (layer.forward_layer, layer.backward_layer)
     if any(channels_rule(one) is not recurrent for one in both):
@@ -71,6 +73,7 @@ def bidirectional(call: Any) -> list[Traced]:
 
 @for_layers(layers.TimeDistributed)
 def time_distributed(call: Any) -> Traced:
+    """What the layer inside does to one step."""
     layer, x = call.operation, call.inputs[0]
     call.pin(x, f"{call.name} runs over them", [1])
     step = Traced((x.shape[0], *x.shape[2:]), {a - 1: one for a, one in x.others(1).items()})
