@@ -9,6 +9,7 @@ from keras_reg import (
     regularizers,
     report,
     schedules,
+    selection,
     structure,
 )
 from keras_reg.attach import regularize
@@ -30,6 +31,7 @@ __all__ = [
     "regularizers",
     "report",
     "schedules",
+    "selection",
     "sparsity",
     "structure",
 ]

@@ -23,6 +23,15 @@ MAY_IMPORT = {
     "layers": {"ops", "schedules", "structure"},
     "report": {"ops", "figures", "schedules", "structure", "regularizers", "optimizers"},
     "evaluation": {"report"},
+    "selection": {
+        "ops",
+        "figures",
+        "schedules",
+        "structure",
+        "regularizers",
+        "optimizers",
+        "evaluation",
+    },
     "callbacks": {"ops", "figures", "report", "optimizers", "layers", "schedules", "structure"},
     "attach": {"optimizers", "regularizers", "structure"},
 }

@@ -115,6 +115,7 @@ OPS = {
 # Public functions of the room that take no tensor, or run what is given to them.
 NO_OPERATION = {
     "block_size",
+    "can_stack",
     "check_group_axis",
     "check_matrix",
     "compiled",
@@ -132,6 +133,8 @@ NO_OPERATION = {
     "reduced_axes",
     "replica_id",
     "slices_of_a_sum",
+    "stacked",
+    "stacked_steps",
     "strides",
     "update",
     "update_together",

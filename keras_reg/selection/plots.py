@@ -1,0 +1,47 @@
+"""Pictures of a path and of stability selection."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_reg.figures import empty_figure
+
+
+def draw_scores(result: Any) -> Any:
+    """Mean scores with standard errors over the strength, and the share of zeros.
+
+    Args:
+        result: a `PathResult`.
+    """
+    figure = empty_figure(6.5, 4)
+    axes = figure.add_subplot()
+    rows = result.rows
+    strengths = [row.strength for row in rows]
+    errors = np.nan_to_num([row.error for row in rows])
+    axes.errorbar(strengths, [row.score for row in rows], errors, capsize=2, label="held out")
+    axes.plot(strengths, [row.training_score for row in rows], ":", color="C0", label="training")
+    for which, style in (("best", "--"), ("one_se", ":")):
+        try:
+            axes.axvline(getattr(result, which).strength, color="0.4", ls=style, label=which)
+        except ValueError:
+            continue
+    axes.set(xscale="log", xlabel="strength", ylabel=result.score_name)
+    shares = axes.twinx()
+    shares.plot(strengths, [row.zeros for row in rows], color="C1", lw=1)
+    shares.set_ylabel("share of zeros", color="C1")
+    shares.set_ylim(0, 1.02)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def draw_inputs(result: Any) -> Any:
+    """The norm of each input's weights over the strength, of the member on all rows.
+
+    Args:
+        result: a `PathResult`.
+    """
+    figure = empty_figure(6.5, 4)
+    axes = figure.add_subplot()
+    axes.plot(result.strengths, result.norms[:, 0], lw=1)
+    axes.set(xscale="log", xlabel="strength", ylabel="norm of an input's weights")
+    return figure

@@ -1,0 +1,70 @@
+"""Which rows a member is trained on in each update."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_reg.selection.members import Member
+
+# Rows that a block of updates may name, over all members.
+_ROWS_AT_ONCE = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """The updates of all members: as many for each, every batch full.
+
+    The rows are shuffled anew for each pass, and batches are cut from the passes one after the
+    other. A batch as large as the longest training set is all rows of a member, in order.
+
+    Args:
+        batch_size: int.
+        longest: int. Rows of the longest training set.
+    """
+
+    batch_size: int
+    longest: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether each update takes all rows."""
+        return self.batch_size >= self.longest
+
+    def steps(self, epochs: int) -> int:
+        """The number of updates in so many passes over the longest training set.
+
+        Example:
+            >>> Batching(32, 100).steps(2), Batching(100, 100).steps(2)
+            (7, 2)
+        """
+        return epochs if self.is_full else math.ceil(epochs * self.longest / self.batch_size)
+
+    def block(self, members: int) -> int:
+        """The number of updates to name the rows of at once."""
+        rows = min(self.batch_size, self.longest) * members
+        return max(1, min(128, _ROWS_AT_ONCE // rows))
+
+    def rows(self, member: Member, steps: int, visit: int) -> np.ndarray:
+        """The rows of each update, (steps, rows).
+
+        Args:
+            member: the member, trained on rows of arrays.
+            steps: int. The number of updates.
+            visit: int. How often the member was trained before: each time has its own order.
+
+        Example:
+            >>> member = Member(None, 0, np.array([4, 5, 6]))
+            >>> Batching(3, 3).rows(member, 2, visit=0).tolist()
+            [[4, 5, 6], [4, 5, 6]]
+        """
+        if member.train is None:
+            raise ValueError("Expected a member that is trained on rows. Received: a dataset's")
+        if self.is_full:
+            return np.tile(member.train, (steps, 1))
+        count = steps * self.batch_size
+        fold = 0 if member.fold is None else member.fold + 1
+        random = np.random.default_rng([member.seed, fold, visit])
+        passes = math.ceil(count / len(member.train))
+        order = np.concatenate([random.permutation(member.train) for _ in range(passes)])
+        return order[:count].reshape(steps, self.batch_size)

@@ -1,0 +1,106 @@
+"""Paths of linear and logistic models are those of scikit-learn, and so are the choices."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import ElasticNetCV, LassoCV, LogisticRegression, lasso_path
+from sklearn.metrics import log_loss
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+
+from keras_reg.regularizers import L1, ElasticNet
+from keras_reg.selection import path
+
+FOLDS = KFold(3, shuffle=True, random_state=1)
+on_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="slow; the run on JAX has it")
+
+
+def diabetes():
+    """Without four serum values that nearly follow from the others: descent would take long."""
+    data = load_diabetes()
+    x = data.data[:, [0, 1, 2, 3, 8, 9]]
+    return StandardScaler().fit_transform(x), (data.target - 152.0) / 77.0
+
+
+def linear(x, loss="mse", curvature=2.0, momentum=0.5):
+    """A function that makes a linear model, which gradient descent fits well."""
+    largest = curvature * np.linalg.eigvalsh(np.cov(x.T, bias=True))[-1]
+
+    def build():
+        model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(float(1.0 / largest), momentum=momentum), loss)
+        return model
+
+    return build
+
+
+def settings(x, **kwargs):
+    return {"batch_size": len(x), "verbose": 0, "epochs": 50, "further_epochs": 40} | kwargs
+
+
+def coefficients(result):
+    return np.stack([weights[0][:, 0] for weights in result.weights])
+
+
+def one_standard_error(alphas, errors):
+    """Breiman's rule, for alphas and the errors of each fold in columns."""
+    mean, spread = errors.mean(axis=1), errors.std(axis=1, ddof=1) / np.sqrt(errors.shape[1])
+    return alphas[mean <= mean.min() + spread[mean.argmin()]].max()
+
+
+def test_a_lasso_path_is_that_of_scikit_learn():
+    x, y = diabetes()
+    result = path(linear(x), x, y, L1(), folds=FOLDS, strengths=6, **settings(x))
+    lasso = LassoCV(alphas=6, cv=FOLDS, tol=1e-10, max_iter=100_000).fit(x, y)
+    # Keras's squared error is not halved.
+    np.testing.assert_allclose(result.strengths, 2 * lasso.alphas_[::-1], rtol=1e-3)
+    expected = lasso_path(x, y - y.mean(), alphas=lasso.alphas_, tol=1e-10, max_iter=100_000)[1]
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(coefficients(result), expected.T[::-1], atol=1e-3 * largest)
+    np.testing.assert_allclose(result.scores[:, 1:], lasso.mse_path_[::-1], rtol=1e-3)
+    assert result.best.strength == pytest.approx(2 * lasso.alpha_, rel=1e-3)
+    chosen = one_standard_error(lasso.alphas_, lasso.mse_path_)
+    assert result.one_se.strength == pytest.approx(2 * chosen, rel=1e-3)
+
+
+@on_jax
+def test_an_elastic_net_path_is_that_of_scikit_learn():
+    ratio = 0.5
+    x, y = diabetes()
+    ours = 2 * ratio / (1 + ratio)
+    result = path(linear(x), x, y, ElasticNet(1.0, ours), folds=FOLDS, strengths=6, **settings(x))
+    net = ElasticNetCV(l1_ratio=ratio, alphas=6, cv=FOLDS, tol=1e-10, max_iter=100_000).fit(x, y)
+    np.testing.assert_allclose(result.strengths, net.alphas_[::-1] * (1 + ratio), rtol=1e-3)
+    np.testing.assert_allclose(result.scores[:, 1:], net.mse_path_[::-1], rtol=1e-3)
+    assert result.best.strength == pytest.approx((1 + ratio) * net.alpha_, rel=1e-3)
+
+
+@on_jax
+def test_a_logistic_path_is_that_of_scikit_learn():
+    data = load_breast_cancer()
+    x, y = StandardScaler().fit_transform(data.data[:, [0, 1, 4, 6, 8, 9]]), data.target
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(x, y))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    build = linear(x, loss, curvature=0.25, momentum=0.9)
+    run = settings(x, epochs=600, further_epochs=400, smallest=0.03)
+    result = path(build, x, y, L1(), folds=folds, strengths=6, **run)
+
+    def fitted(strength, rows):
+        settings = {"solver": "saga", "l1_ratio": 1.0, "tol": 1e-8, "max_iter": 20_000}
+        return LogisticRegression(C=1 / (strength * len(rows)), **settings).fit(x[rows], y[rows])
+
+    every = np.arange(len(x))
+    expected = np.stack([fitted(one, every).coef_[0] for one in result.strengths])
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(coefficients(result), expected, atol=1e-3 * largest)
+    assert fitted(0.999 * result.strengths[-1], every).coef_.any()
+    assert not fitted(1.001 * result.strengths[-1], every).coef_.any()
+    losses = [
+        [log_loss(y[test], fitted(one, train).predict_proba(x[test])) for train, test in folds]
+        for one in result.strengths
+    ]
+    np.testing.assert_allclose(result.scores[:, 1:], losses, rtol=2e-3)
+    assert result.best.strength == result.strengths[np.mean(losses, axis=1).argmin()]
+    chosen = one_standard_error(result.strengths, np.array(losses))
+    assert result.one_se.strength == chosen
