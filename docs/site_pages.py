@@ -4,6 +4,7 @@ mkdocs calls `on_files` and `on_post_build`; mkdocs.yml names this file.
 """
 
 import pathlib
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,8 @@ PAGES = {
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
 }
-# Where notebooks are shown; the site has none.
+# The README's links are absolute, since it is read on PyPI too.
+SITE = "https://keras-reg.github.io/keras-reg"
 REPOSITORY = "https://github.com/keras-reg/keras-reg/blob/main"
 # A page that shows a file among other things.
 SHOWN_IN = {"add_penalty.md": "keras_reg/regularizers/log_sum.py"}
@@ -36,8 +38,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def with_links_of_the_site(text: str) -> str:
-    """Links to files of the repository become links to their pages."""
-    text = text.replace("](docs/", "](").replace("](notebooks/", f"]({REPOSITORY}/notebooks/")
+    """Links to files of the repository, and to this site, become links to their pages."""
+    text = re.sub(rf"\]\({SITE}/(\w+)\.html", r"](\1.md", text).replace(f"]({SITE})", "](index.md)")
+    text = text.replace(f"]({REPOSITORY}/", "](").replace("](docs/", "](")
     for page, name in {**PAGES, **SHOWN_IN}.items():
         text = text.replace(f"]({name}", f"]({page}")
     return text
@@ -58,7 +61,7 @@ def reference_of(docstring: str) -> str:
 
 
 def public_objects() -> dict[str, griffe.Object]:
-    """All that the rooms of the package export, by their paths, and rooms within rooms too."""
+    """All that the subpackages export, nested ones too, by their paths."""
     extensions = griffe.load_extensions(ShadowedNames)
     package = griffe.load(
         "keras_reg", search_paths=[ROOT], extensions=extensions, resolve_aliases=True

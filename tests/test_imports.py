@@ -55,7 +55,7 @@ def imported(source):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def room_of(path):
+def subpackage_of(path):
     """`ops` for keras_reg/ops/prox.py, `schedules` for keras_reg/schedules.py."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
@@ -82,19 +82,19 @@ def test_nobody_imports_the_inside_of_keras():
 
 def test_imports_run_one_way():
     for path in FILES:
-        room = room_of(path)
-        if room == "__init__":
+        subpackage = subpackage_of(path)
+        if subpackage == "__init__":
             continue
-        assert room in MAY_IMPORT, f"Expected the rules here to name {room!r}"
+        assert subpackage in MAY_IMPORT, f"Expected the rules here to name {subpackage!r}"
         own = [name for name in imported(path.read_text()) if name.split(".")[0] == "keras_reg"]
-        rooms = {f"{name}.".split(".")[1] for name in own}
-        allowed = MAY_IMPORT[room] | {room, "keras_private"}
-        assert rooms <= allowed, f"{path} imports {rooms - allowed}"
+        subpackages = {f"{name}.".split(".")[1] for name in own}
+        allowed = MAY_IMPORT[subpackage] | {subpackage, "keras_private"}
+        assert subpackages <= allowed, f"{path} imports {subpackages - allowed}"
 
 
 def test_rooms_have_no_cycle():
-    for room, allowed in MAY_IMPORT.items():
-        assert not [other for other in allowed if room in MAY_IMPORT[other]]
+    for subpackage, allowed in MAY_IMPORT.items():
+        assert not [other for other in allowed if subpackage in MAY_IMPORT[other]]
 
 
 def test_files_are_short():

@@ -112,7 +112,7 @@ OPS = {
     "weight_seed": (matrix.weight_seed, W),
     "with_sign_of": (norms.with_sign_of, W, SCALE),
 }
-# Public functions of the room that take no tensor, or run what is given to them.
+# Public functions of the subpackage that take no tensor, or run what is given to them.
 NO_OPERATION = {
     "block_size",
     "can_stack",

@@ -115,7 +115,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         Args:
             ws: float tensors.
             grouping: `keras_reg.ops.Grouping`. Which of their weights form each group.
-            step, iteration: as `prox` takes them.
+            step: as `prox` takes it.
+            iteration: as `prox` takes it.
         Raises: ValueError if the penalty is not `groupable`.
         """
         self.check_groupable()

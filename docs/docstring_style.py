@@ -1,4 +1,4 @@
-"""The docstrings of this package for mkdocstrings: what is particular to the house, as Markdown.
+"""The docstrings of this package for mkdocstrings: what is particular to this project, as Markdown.
 
 The google style reads `Args:` and blocks of `Raises:` by itself. Here the formulas become a block
 of their own, the one-line sections get their names in bold, and a star stays a star.
@@ -17,7 +17,7 @@ SECTION = re.compile(r"\w+:$")
 STARRED_NAME = re.compile(r"\s+\*+\w+: ")
 
 
-class HouseDocstrings(griffe.Extension):
+class DocstringStyle(griffe.Extension):
     """Rewrites each docstring before it is parsed."""
 
     def on_package(self, *, pkg: griffe.Module, loader: Any, **kwargs: Any) -> None:
@@ -40,7 +40,7 @@ def objects_in(obj: griffe.Object) -> Iterator[griffe.Object]:
 
 
 def rewritten(docstring: str) -> str:
-    """A docstring in the house's template, as google-style Markdown."""
+    """A docstring in the template of this package, as google-style Markdown."""
     return "\n".join(line for block in blocks(docstring) for line in markdown(block)).strip()
 
 
