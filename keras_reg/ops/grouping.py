@@ -3,11 +3,13 @@
 import abc
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from keras_reg.ops.norms import GroupAxis, group_norms, group_size
+from keras_reg.ops.sums import sum_of_squares
 
 
 class Grouping(abc.ABC):
@@ -20,11 +22,14 @@ class Grouping(abc.ABC):
         sizes: tuple of ints. For each set, the number of weights in one group.
         counts: tuple of ints. For each set, the number of its groups.
         fan_ins: tuple of ints or None. For each set, the number of weights that lead to one output.
+        costs: tuple of numbers or None. For each set, what one group costs: a penalty weighs groups
+            by it in place of the root of their size.
     """
 
     sizes: tuple[int, ...]
     counts: tuple[int, ...]
     fan_ins: tuple[int, ...] | None = None
+    costs: tuple[float, ...] | None = None
 
     @abc.abstractmethod
     def norms(self, ws: Sequence[Any]) -> list[Any]:
@@ -79,3 +84,113 @@ class Within(Grouping):
 
     def spread(self, values: Sequence[Any], combine: Callable = ops.multiply) -> list[Any]:
         return list(values)
+
+
+class Place(NamedTuple):
+    """The entries of one tensor that belong to the groups of a set.
+
+    Args:
+        tensor: int. Which of the tensors.
+        axis: int. The axis on which the groups have indices.
+        indices: array of ints, a row for each group.
+    """
+
+    tensor: int
+    axis: int
+    indices: np.ndarray
+
+
+class Across(Grouping):
+    """Groups that span tensors: each has one or several indices on an axis of every one.
+
+    Where a weight belongs to two groups, of one set or of two, it counts in both.
+
+    Args:
+        shapes: the tensors' shapes.
+        sets: for each set of groups its `Place`s.
+        costs: for each set what one group costs, or None.
+
+    Example:
+        >>> import keras
+        >>> columns, bias = Place(0, 1, np.array([[0], [1]])), Place(1, 0, np.array([[0], [1]]))
+        >>> groups = Across([(2, 2), (2,)], [[columns, bias]])
+        >>> ws = [keras.ops.array([[2.0, 0.0], [1.0, 3.0]]), keras.ops.array([2.0, 4.0])]
+        >>> keras.ops.convert_to_numpy(groups.norms(ws)[0]).tolist()
+        [3.0, 5.0]
+        >>> factors = groups.spread([keras.ops.array([0.0, 1.0])])
+        >>> [keras.ops.convert_to_numpy(one).tolist() for one in factors]
+        [[[0.0, 1.0]], [0.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        sets: Sequence[Sequence[Place]],
+        costs: Sequence[float] | None = None,
+    ):
+        self._shapes = [tuple(shape) for shape in shapes]
+        self._sets = [list(places) for places in sets]
+        self.counts = tuple(len(places[0].indices) for places in self._sets)
+        self.sizes = tuple(sum(map(self._size, places)) for places in self._sets)
+        self.costs = None if costs is None else tuple(costs)
+
+    def norms(self, ws: Sequence[Any]) -> list[Any]:
+        sums: dict[tuple[int, int], Any] = {}
+        for place in (place for places in self._sets for place in places):
+            key = (place.tensor, place.axis)
+            if key not in sums:
+                w, rank = ws[place.tensor], len(self._shapes[place.tensor])
+                others = tuple(axis for axis in range(rank) if axis != place.axis)
+                sums[key] = sum_of_squares(w, others)
+        return [
+            ops.sqrt(sum(self._gathered(sums[place[:2]], place) for place in places))
+            for places in self._sets
+        ]
+
+    def spread(self, values: Sequence[Any], combine: Callable = ops.multiply) -> list[Any]:
+        found: list[Any] = [None] * len(self._shapes)
+        for (tensor, axis), places in self._by_axis().items():
+            shape = [1] * len(self._shapes[tensor])
+            shape[axis] = self._shapes[tensor][axis]
+            one = ops.reshape(self._on_axis(values, places, shape[axis]), shape)
+            found[tensor] = one if found[tensor] is None else combine(found[tensor], one)
+        return found
+
+    def _size(self, place: Place) -> int:
+        """How many weights of a tensor one group has."""
+        shape = self._shapes[place.tensor]
+        return math.prod(shape) // max(1, shape[place.axis]) * place.indices.shape[1]
+
+    def _by_axis(self) -> dict[tuple[int, int], list[tuple[int, np.ndarray]]]:
+        """For each axis of a tensor the sets that have indices on it, and these."""
+        found: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
+        for number, places in enumerate(self._sets):
+            for tensor, axis, indices in places:
+                found.setdefault((tensor, axis), []).append((number, indices))
+        return found
+
+    def _gathered(self, sums: Any, place: Place) -> Any:
+        """The sum over each group's indices."""
+        if _is_plain(place.indices, sums.shape[0]):
+            return sums
+        return ops.sum(ops.take(sums, place.indices.astype("int32")), axis=1)
+
+    def _on_axis(
+        self, values: Sequence[Any], places: list[tuple[int, np.ndarray]], length: int
+    ) -> Any:
+        """The value of the group that each index of an axis belongs to; 1 or True for none."""
+        if len(places) == 1 and _is_plain(places[0][1], length):
+            return values[places[0][0]]
+        joined, start = [], 0
+        order = np.full(length, sum(self.counts[number] for number, _ in places))
+        for number, indices in places:
+            order[indices] = start + np.arange(self.counts[number])[:, None]
+            start += self.counts[number]
+            joined.append(values[number])
+        joined.append(ops.ones((1,), joined[0].dtype))
+        return ops.take(ops.concatenate(joined), order.astype("int32"))
+
+
+def _is_plain(indices: np.ndarray, length: int) -> bool:
+    """Whether every index of an axis is that of the group with the same number."""
+    return indices.shape == (length, 1) and np.array_equal(indices[:, 0], np.arange(length))

@@ -12,7 +12,7 @@ from keras_reg.ops.backend import read
 from keras_reg.ops.updates import compiled_in_graph
 from keras_reg.optimizers.metrics import check_metric, diagonal_of
 from keras_reg.optimizers.restarting import restart
-from keras_reg.optimizers.rules import Entry, Rules
+from keras_reg.optimizers.rules import Entry, Rules, with_channels
 from keras_reg.optimizers.shown import shown
 from keras_reg.optimizers.step_length import MomentumTravel, StepLength, check_momentum
 from keras_reg.optimizers.steps import Part
@@ -20,7 +20,7 @@ from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.optimizers.zeros import AllZeroWarning
 from keras_reg.regularizers.penalty import Penalty
-from keras_reg.structure import path_of
+from keras_reg.structure import is_kernel, path_of
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -55,7 +55,9 @@ class Proximal(Wrapper):
         penalties: one `Penalty`, which acts on every kernel and embedding matrix and never on
             biases or normalization; or a dict from regular expressions to penalties. A pattern
             names a variable if it matches (`re.fullmatch`) the variable's path or its end after a
-            slash: `"dense/kernel"` names `sequential/dense/kernel`.
+            slash: `"dense/kernel"` names `sequential/dense/kernel`. `keras_reg.channels(model)`, or
+            a selection of it, in a pattern's place names channels: the penalty's groups are then
+            whole channels, over all variables that they span. Those that are pinned are left out.
         every: int >= 1. The proximal step comes after every k-th update and is k times as long; no
             time is spent on it in between. What `TopK` and `NM` made zero stays zero until their
             next step, which chooses among all weights as the last update left them; the zeros of
@@ -71,8 +73,10 @@ class Proximal(Wrapper):
             (`fit` does it), or in its first update if it was loaded or there was no trainable
             variable, if a pattern matches nothing, if two match one variable, if a variable has a
             `kernel_regularizer` of this package too, if a penalty does not fit a variable's shape,
-            if there is no adaptive step for it, or if a momentum is 1.
-    Warns: then, if a variable has a `kernel_regularizer` of Keras too.
+            if none of the channels can become zero, if there is no adaptive step for it, or if a
+            momentum is 1.
+    Warns: then, if a variable has a `kernel_regularizer` of Keras too, and of channels made by
+        several kernels of which some are frozen: they are left out.
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
         Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling; Yun, Lozano &
         Yang, "A General Family of Stochastic Proximal Gradient Methods for Deep Learning", 2020,
@@ -167,9 +171,19 @@ class Proximal(Wrapper):
                 not its own (a `MultiOptimizer` has others for them) are left out.
         Raises: ValueError if the penalties do not fit the variables.
         """
+        return self._rules.resolve(self._own(variables))
+
+    def entries(self, variables: Iterable[Any]) -> list[Entry]:
+        """What `resolve` gives, where a penalty spans several variables all of them in one.
+
+        Args:
+            variables: as `resolve` takes them.
+        """
+        return self._rules.entries(self._own(variables))
+
+    def _own(self, variables: Iterable[Any]) -> list[Any]:
         keys = {self._var_key(variable) for variable in self._trainable_variables}
-        own = [v for v in variables if not self.built or self._var_key(v) in keys]
-        return self._rules.resolve(own)
+        return [v for v in variables if not self.built or self._var_key(v) in keys]
 
     def left_out(self, variables: Iterable[Any]) -> list[str]:
         """The paths of weights of rank 2 or more on which no penalty acts.
@@ -189,7 +203,13 @@ class Proximal(Wrapper):
 
         Keras's `fit` calls it at its end.
         """
-        pairs = [(part.penalty, v) for part in self._plan.parts for v in part.variables]
+        pairs = [
+            (part.penalty, v)
+            for part in self._plan.parts
+            for v in part.variables
+            # A bias next to a normalization, say, is zero all along.
+            if part.grouping is None or is_kernel(v)
+        ]
         self._all_zero(pairs, self.inner_optimizer)
 
     def _own_variables(self) -> dict[str, Any]:
@@ -213,6 +233,7 @@ class Proximal(Wrapper):
 
     def _find(self, variables: list[Any]) -> list[Any]:
         parts = [self._part(entry) for entry in self._rules.entries(variables)]
+        self._rules.warn_of_frozen(variables)
         self._plan = _Plan(parts)
         _warn_of_regularizers(parts)
         corrected = [variable for part in parts for variable in part.variables]
@@ -284,21 +305,23 @@ class Proximal(Wrapper):
         return f"Proximal({shown(self.inner_optimizer)}, {self.penalties}{every}{metric})"
 
     def get_config(self) -> dict:
+        penalties, channels = self._rules.named()
         return {
             "name": self.name,
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
-            "penalties": keras.saving.serialize_keras_object(self.penalties),
+            "penalties": keras.saving.serialize_keras_object(penalties),
             "every": self.every,
             "metric": self.metric,
             "axes": self._rules.axes(),
+            **({"channels": channels} if channels else {}),
         }
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Proximal":
         arguments = dict(config)
-        axes = arguments.pop("axes", None)
+        axes, channels = arguments.pop("axes", None), arguments.pop("channels", {})
         optimizer = super().from_config(arguments, custom_objects)
-        optimizer._rules = Rules(optimizer.penalties, axes=axes)
+        optimizer._rules = Rules(with_channels(optimizer.penalties, channels), axes=axes)
         return optimizer
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from keras_reg import structure
 from keras_reg.ops.grouping import Grouping
+from keras_reg.optimizers.channel_groups import ChannelGroups, groups_in, refuse_shared
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.structure.axes import (
     Axes,
@@ -14,8 +15,12 @@ from keras_reg.structure.axes import (
     weights_alone,
     weights_in,
 )
+from keras_reg.structure.channels import Channels
 
 Pair = tuple[Penalty, Any]
+
+# What may stand where a pattern does.
+_CHANNELS = (Channels, ChannelGroups)
 
 
 class Entry(NamedTuple):
@@ -36,10 +41,11 @@ class Rules:
     """The penalties as given, checked, and how they are laid out over variables.
 
     Args:
-        penalties: one `Penalty`, or a dict from patterns to penalties.
+        penalties: one `Penalty`, or a dict from patterns, or `Channels`, to penalties.
         model: the model that has the variables, or None. It may be built later.
         axes: what the method `axes` returned, in place of a model.
-    Raises: TypeError if `penalties` are neither; ValueError if a pattern is no regular expression.
+    Raises: TypeError if `penalties` are neither; ValueError if a pattern is no regular expression,
+        if channels cannot be removed, or if a penalty does not act on channels.
     """
 
     def __init__(self, penalties: Any, model: Any = None, axes: Axes | None = None):
@@ -51,8 +57,11 @@ class Rules:
                 "Expected `penalties` to be a penalty of keras_reg.regularizers or a non-empty "
                 f"dict from patterns to penalties. Received: penalties={penalties!r}"
             )
-        for pattern in self.penalties if isinstance(penalties, dict) else ():
+        for pattern in self._patterns if isinstance(penalties, dict) else ():
             structure.check_pattern(pattern)
+        for channels, penalty in self._on_channels:
+            penalty.check_groupable()
+            groups_in(channels)
 
     @property
     def each(self) -> list[Penalty]:
@@ -60,55 +69,88 @@ class Rules:
         given = self.penalties
         return list(given.values()) if isinstance(given, dict) else [given]
 
+    @property
+    def _patterns(self) -> dict[str, Penalty]:
+        return {key: p for key, p in self.penalties.items() if not isinstance(key, _CHANNELS)}
+
+    @property
+    def _on_channels(self) -> list[tuple[Any, Penalty]]:
+        given = self.penalties if isinstance(self.penalties, dict) else {}
+        return [(key, penalty) for key, penalty in given.items() if isinstance(key, _CHANNELS)]
+
     def resolve(self, variables: Iterable[Any]) -> list[Pair]:
         """The pairs for an optimizer: `assign`, where no layer has a penalty for the same variable.
 
         Raises: ValueError, as `assign`, and if a variable has a penalty in its layer too.
         """
-        pairs = self.assign(variables)
-        for penalty, variable in pairs:
-            _refuse_second(penalty, variable)
-        return pairs
+        return _checked(self.assign(variables))
 
     def assign(self, variables: Iterable[Any]) -> list[Pair]:
         """The pairs of a penalty and a variable.
 
         Raises: ValueError if a pattern matches nothing, two match one variable, a penalty does not
-            fit a variable's shape, or axes that it names "outputs" or "inputs" are not clear.
+            fit a variable's shape, axes that it names "outputs" or "inputs" are not clear, or none
+            of the channels can become zero.
         """
-        return [pair for _, pairs in self._placed(variables) for pair in pairs]
+        weights = self._weights(list(variables))
+        pairs = [pair for _, pairs in self._placed(weights) for pair in pairs]
+        on_channels = self._channel_entries(weights)
+        taken = {id(variable) for _, variable in pairs}
+        both = [v for entry in on_channels for v in entry.variables if id(v) in taken]
+        if both:
+            raise ValueError(
+                "Expected one penalty on a variable. Received a pattern and channels that both "
+                f"name {', '.join(map(structure.path_of, both))}"
+            )
+        return pairs + [(entry.penalty, v) for entry in on_channels for v in entry.variables]
 
     def entries(self, variables: Iterable[Any]) -> list[Entry]:
         """What `resolve` gives, with all variables of a rule in one where its penalty spans them.
 
         Raises: ValueError, as `resolve`, and if the groups do not suit the penalty.
         """
+        variables = list(variables)
+        _checked(self.assign(variables))
+        weights = self._weights(variables)
         entries = []
-        for penalty, pairs in self._placed(variables):
-            for one in pairs:
-                _refuse_second(*one)
+        for penalty, pairs in self._placed(weights):
             if penalty.spans_variables and pairs:
                 entries.append(_spanning(penalty, pairs))
             else:
                 entries += [Entry(placed, (variable,)) for placed, variable in pairs]
-        return entries
+        return entries + self._channel_entries(weights)
 
-    def _placed(self, variables: Iterable[Any]) -> list[tuple[Penalty, list[Pair]]]:
-        """Each rule's penalty, and the pairs of it, placed, and a variable."""
-        weights = self._weights(list(variables))
+    def warn_of_frozen(self, variables: Iterable[Any]) -> None:
+        """Warns of channels made by several kernels of which some are not among the variables."""
+        for channels, _ in self._on_channels:
+            groups_in(channels).warn_of_frozen(self._weights(list(variables)))
+
+    def _placed(self, weights: list[Weight]) -> list[tuple[Penalty, list[Pair]]]:
+        """For each rule but those on channels, the pairs of its penalty, placed, and a variable."""
         rules = self._named(weights)
-        if not any(named for _, named in rules):
+        is_on_channels = bool(self._on_channels)
+        if not any(named for _, named in rules) and not is_on_channels:
             raise ValueError(
                 "Expected the model to have a trainable kernel or embedding matrix for the penalty "
                 f"to act on. Received variables: {[weight.name for weight in weights]}"
             )
-        return _placed(rules)
+        return _placed(rules) if rules else []
+
+    def _channel_entries(self, weights: list[Weight]) -> list[Entry]:
+        entries = []
+        chosen = [(groups_in(channels), penalty) for channels, penalty in self._on_channels]
+        refuse_shared([groups for groups, _ in chosen])
+        for groups, penalty in chosen:
+            variables, grouping = groups.on(weights)
+            penalty.check_grouping(grouping)
+            entries.append(Entry(penalty, tuple(variables), grouping))
+        return entries
 
     def left_out(self, variables: Iterable[Any]) -> list[str]:
         """The names of the weights of rank 2 or more on which no penalty acts."""
         weights = self._weights(list(variables))
-        placed = _placed(self._named(weights))
-        taken = {id(variable) for _, pairs in placed for _, variable in pairs}
+        taken = {id(variable) for _, pairs in self._placed(weights) for _, variable in pairs}
+        taken.update(id(v) for entry in self._channel_entries(weights) for v in entry.variables)
         return [
             weight.name
             for weight in weights
@@ -127,6 +169,14 @@ class Rules:
                 axes[name] = [list(numbers) for numbers in layout[1:]]
         return axes
 
+    def named(self) -> tuple[Any, dict[str, Any]]:
+        """The penalties, with a name in the place of channels; and for a config what each names."""
+        names = {key: f"channels#{1 + place}" for place, (key, _) in enumerate(self._on_channels)}
+        if not names:
+            return self.penalties, {}
+        penalties = {names.get(key, key): penalty for key, penalty in self.penalties.items()}
+        return penalties, {name: groups_in(key).to_config() for key, name in names.items()}
+
     def _weights(self, variables: list[Any]) -> list[Weight]:
         if self.model is not None:
             return weights_in(self.model, variables)
@@ -138,7 +188,7 @@ class Rules:
             return [(self.penalties, [w for w in weights if w.is_kernel])]
         weight_of = {id(weight.variable): weight for weight in weights}
         found = structure.match(
-            self.penalties, [w.variable for w in weights], [w.name for w in weights]
+            self._patterns, [w.variable for w in weights], [w.name for w in weights]
         )
         return [
             (self.penalties[pattern], [weight_of[id(variable)] for variable in variables])
@@ -186,11 +236,26 @@ def _spanning(penalty: Any, pairs: list[Pair]) -> Entry:
     return Entry(penalty, variables, grouping)
 
 
-def _refuse_second(penalty: Penalty, variable: Any) -> None:
+def _checked(pairs: list[Pair]) -> list[Pair]:
     """Raises: ValueError if a variable has a penalty in its layer too."""
-    if isinstance(getattr(variable, "regularizer", None), Penalty):
-        raise ValueError(
-            f"Expected one penalty on {structure.path_of(variable)}, in the loss or in "
-            f"Proximal. Received two: its layer's {variable.regularizer!r} and the "
-            f"optimizer's {penalty!r}"
-        )
+    for penalty, variable in pairs:
+        if isinstance(getattr(variable, "regularizer", None), Penalty):
+            raise ValueError(
+                f"Expected one penalty on {structure.path_of(variable)}, in the loss or in "
+                f"Proximal. Received two: its layer's {variable.regularizer!r} and the "
+                f"optimizer's {penalty!r}"
+            )
+    return pairs
+
+
+def with_channels(penalties: Any, channels: dict[str, Any]) -> Any:
+    """The penalties that `Rules.named` gave two parts of.
+
+    Example:
+        >>> with_channels({"kernel": None}, {})
+        {'kernel': None}
+    """
+    if not channels:
+        return penalties
+    keys = {name: ChannelGroups.from_config(config) for name, config in channels.items()}
+    return {keys.get(key, key): penalty for key, penalty in penalties.items()}

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import GroupAxis, group_size, reduced_axes
 
 
@@ -93,6 +94,40 @@ def root_size(w: Any, group_axis: GroupAxis) -> float:
         2.0
     """
     return math.sqrt(group_size(tuple(w.shape), group_axis))
+
+
+def set_weights(grouping: Grouping, size_scaling: bool) -> list[float]:
+    """For each set of groups, what the penalty of one is multiplied with.
+
+    That is what it costs, if the grouping says so, or else the root of its size.
+
+    Args:
+        grouping: `keras_reg.ops.Grouping`.
+        size_scaling: bool. False: 1 without costs.
+
+    Example:
+        >>> from keras_reg.ops.grouping import Within
+        >>> set_weights(Within([(4, 3)], [-1]), True)
+        [2.0]
+    """
+    if grouping.costs is not None:
+        return list(grouping.costs)
+    return [math.sqrt(size) if size_scaling else 1.0 for size in grouping.sizes]
+
+
+def check_no_groups(penalty: Any) -> None:
+    """Raises ValueError if a penalty has groups of its own where it is given others.
+
+    Example:
+        >>> from keras_reg.regularizers import GroupLasso
+        >>> check_no_groups(GroupLasso(0.1))
+    """
+    weights = getattr(penalty, "weights", None)
+    if weights is not None or penalty.group_axis not in (None, "outputs"):
+        raise ValueError(
+            "Expected a penalty on channels to have no `group_axis` and no `weights`: its groups "
+            f"are the channels. Received: {penalty}"
+        )
 
 
 def _expected(received: str) -> str:

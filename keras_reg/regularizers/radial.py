@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import (
     TINY,
     GroupAxis,
@@ -19,9 +20,11 @@ from keras_reg.ops.prox import shrink_norms
 from keras_reg.ops.sums import total
 from keras_reg.regularizers.group_weights import (
     check_groups,
+    check_no_groups,
     check_weights,
     group_factors,
     root_size,
+    set_weights,
 )
 from keras_reg.regularizers.penalty import Penalty
 
@@ -130,6 +133,21 @@ class RadialPenalty(Penalty):
     def _omega_prox(self, w: Any, scale: Any) -> Any:
         scale = scale * self._factors(w, keepdims=True)
         return shrink_norms(w, self.group_axis, lambda norms: self._prox(norms, scale))
+
+    def _prox_of_groups(
+        self, ws: list[Any], grouping: Grouping, step: Any, iteration: Any
+    ) -> list[Any]:
+        scale = self._scale(step, iteration, ws[0].dtype)
+        weights = set_weights(grouping, self.size_scaling)
+        factors = []
+        for norms, weight in zip(grouping.norms(ws), weights, strict=True):
+            norms = ops.clip(norms, TINY, math.inf)
+            factors.append(self._prox(norms, scale * weight) / norms)
+        return [w * one for w, one in zip(ws, grouping.spread(factors), strict=True)]
+
+    def check_grouping(self, grouping: Grouping) -> None:
+        super().check_grouping(grouping)
+        check_no_groups(self)
 
     def _norms(self, w: Any) -> Any:
         if reduced_axes(tuple(w.shape), self.group_axis):

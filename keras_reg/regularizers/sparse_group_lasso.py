@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.groups import group_rows
 from keras_reg.ops.norms import (
     TINY,
@@ -19,9 +20,11 @@ from keras_reg.ops.prox import shrink_norms, soft_threshold
 from keras_reg.ops.sums import total
 from keras_reg.regularizers.group_weights import (
     check_groups,
+    check_no_groups,
     check_weights,
     group_factors,
     root_size,
+    set_weights,
 )
 from keras_reg.regularizers.penalty import Penalty
 
@@ -116,6 +119,28 @@ class SparseGroupLasso(Penalty):
         single, whole = (scale * factor for factor in self._factors(w))
         shrunk = soft_threshold(w, single)
         return shrink_norms(shrunk, self.group_axis, lambda norms: soft_threshold(norms, whole))
+
+    def _prox_of_groups(
+        self, ws: list[Any], grouping: Grouping, step: Any, iteration: Any
+    ) -> list[Any]:
+        scale = self._scale(step, iteration, ws[0].dtype)
+        in_none = [ops.zeros((count,), "bool") for count in grouping.counts]
+        others = grouping.spread(in_none, ops.logical_and)
+        single = scale * self.l1_ratio
+        shrunk = [
+            soft_threshold(w, ops.where(other, 0.0, single))
+            for w, other in zip(ws, others, strict=True)
+        ]
+        weights, factors = set_weights(grouping, self.size_scaling), []
+        for norms, weight in zip(grouping.norms(shrunk), weights, strict=True):
+            norms = ops.clip(norms, TINY, np.inf)
+            whole = scale * ((1 - self.l1_ratio) * weight)
+            factors.append(soft_threshold(norms, whole) / norms)
+        return [w * one for w, one in zip(shrunk, grouping.spread(factors), strict=True)]
+
+    def check_grouping(self, grouping: Grouping) -> None:
+        super().check_grouping(grouping)
+        check_no_groups(self)
 
     def _factors(self, w: Any) -> tuple[Any, Any]:
         """What multiplies the absolute values and the norms, to broadcast against both."""

@@ -12,6 +12,7 @@ from keras_reg import schedules
 from keras_reg.ops.grouping import Grouping, Within
 from keras_reg.ops.norms import GroupAxis, check_group_axis
 from keras_reg.ops.ranks import lamp_scores, largest, largest_of_all
+from keras_reg.regularizers.group_weights import check_no_groups
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.projection import Projection
 from keras_reg.structure import Layout
@@ -127,6 +128,8 @@ class TopK(Projection):
         return Within(shapes, [one.group_axis for one in placed], fan_ins)
 
     def check_grouping(self, grouping: Grouping) -> None:
+        if not isinstance(grouping, Within):
+            check_no_groups(self)
         if self.score == "fan_in" and grouping.fan_ins is None:
             raise ValueError(
                 'Expected a `score` of "magnitude" or "lamp" on channels, which span variables of '

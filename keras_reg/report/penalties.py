@@ -48,11 +48,13 @@ def terms_of(model: Any) -> list[Term]:
     terms = [Term(v, _in_loss(v), None) for v in trainable if getattr(v, "regularizer", None)]
     for proximal in Proximal.all_of(model):
         try:
-            pairs = proximal.resolve(trainable)
+            entries = proximal.entries(trainable)
         except ValueError:
-            pairs = []  # The optimizer says what does not fit when it is built.
+            entries = []  # The optimizer says what does not fit when it is built.
         clock, scale = proximal.iterations, proximal.strength_scale
-        terms += [Term(variable, penalty, clock, scale) for penalty, variable in pairs]
+        # What spans several variables has no value on one.
+        alone = [entry for entry in entries if entry.grouping is None]
+        terms += [Term(entry.variables[0], entry.penalty, clock, scale) for entry in alone]
     return [term for term in terms if not isinstance(term.penalty, Projection)]
 
 

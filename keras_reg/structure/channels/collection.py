@@ -1,7 +1,7 @@
 """The channels of a model: which can be removed, and what goes with them."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -31,13 +31,23 @@ class Channels:
     Args:
         groups: the groups.
         model: str. The model's name.
-        variables: dict from `id` to size, of all the model's variables.
+        variables: list of all the model's variables.
+        readers: bool. Whether a penalty takes in the rows of the kernels that read the channels.
+        weighting: str or None. What a penalty on one of the channels is weighed by.
     """
 
-    def __init__(self, groups: Iterable[Group], model: str, variables: dict[int, int]) -> None:
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        model: str,
+        variables: Sequence[Any],
+        readers: bool = False,
+        weighting: str | None = None,
+    ) -> None:
         self.groups = tuple(groups)
+        self.readers, self.weighting = readers, weighting
         self._model = model
-        self._variables = variables
+        self.variables = tuple(variables)
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
@@ -76,7 +86,9 @@ class Channels:
     def share(self) -> float:
         """Share of the model's parameters that belong to a channel that can be removed."""
         free = [part for group in self.groups if group.pinned is None for part in group.parts]
-        return sum(taken(free, None).values()) / max(1, sum(self._variables.values()))
+        return sum(taken(free, None).values()) / max(
+            1, sum(math.prod(one.shape) for one in self.variables)
+        )
 
     def matching(self, pattern: str) -> "Channels":
         """The groups made by a layer that a regular expression names.
@@ -95,6 +107,52 @@ class Channels:
     def free(self) -> "Channels":
         """The groups that can be removed."""
         return self._of(group for group in self.groups if group.pinned is None)
+
+    def with_readers(self) -> "Channels":
+        """The same; a penalty takes in the rows of the kernels that read the channels.
+
+        Without it a penalty acts on the kernels that make them, biases, scales and offsets, which
+        is enough to remove a channel, and no weight is in two groups. With it the weights between
+        two layers are in a group of each, and are multiplied with the factors of both: zeros are
+        whole channels as before, and what remains differs from the exact proximal step by terms of
+        second order in the step.
+        """
+        return Channels(self.groups, self._model, self.variables, True, self.weighting)
+
+    def weighted(self, by: str) -> "Channels":
+        """The same; a penalty on a channel is weighed by what it costs, relative to the mean.
+
+        That takes the place of the root of the number of weights, with which penalties weigh groups
+        otherwise, unless they have `size_scaling=False`.
+
+        Args:
+            by: "parameters" or "macs". What one channel takes along.
+        Raises:
+            ValueError: if `by` is anything else.
+        """
+        if by not in ("parameters", "macs"):
+            raise ValueError(f'Expected `by` to be "parameters" or "macs". Received: by={by!r}')
+        return Channels(self.groups, self._model, self.variables, self.readers, by)
+
+    def costs(self, groups: Iterable[Group]) -> list[float | None]:
+        """What `weighted` makes of some groups: for each a factor, or None.
+
+        Raises:
+            ValueError: if the multiply-adds of one are not known.
+        """
+        groups = list(groups)
+        if self.weighting is None:
+            return [None] * len(groups)
+        each = [getattr(group, self.weighting) for group in groups]
+        unknown = [group.name for group, cost in zip(groups, each, strict=True) if cost is None]
+        if unknown:
+            raise ValueError(
+                "Expected channels whose multiply-adds are known. A length is unknown for "
+                f"{', '.join(unknown)}"
+            )
+        total = sum(cost * group.size for group, cost in zip(groups, each, strict=True))
+        mean = total / max(1, sum(group.size for group in groups))
+        return [cost / mean if mean else 1.0 for cost in each]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The groups by name, in plain Python values."""
@@ -127,7 +185,7 @@ class Channels:
         return self._of(group for group, is_named in pairs if keep(is_named))
 
     def _of(self, groups: Iterable[Group]) -> "Channels":
-        return Channels(groups, self._model, self._variables)
+        return Channels(groups, self._model, self.variables, self.readers, self.weighting)
 
 
 def channels(model: Any) -> Channels:
@@ -158,13 +216,13 @@ def channels(model: Any) -> Channels:
         a             4       6     5  b
         b             2       5     4  stays: an output of the model
     """
-    sizes = {id(one): math.prod(one.shape) for one in model.weights}
-    groups = groups_of(read(model))
-    return Channels([group for group in groups if _is_in(group, sizes)], model.name, sizes)
-
-
-def _is_in(group: Group, sizes: dict[int, int]) -> bool:
-    return any(id(part.variable) in sizes for part in group.parts)
+    own = {id(variable) for variable in model.weights}
+    groups = [
+        group
+        for group in groups_of(read(model))
+        if any(id(part.variable) in own for part in group.parts)
+    ]
+    return Channels(groups, model.name, model.weights)
 
 
 def read(model: Any) -> Reader:

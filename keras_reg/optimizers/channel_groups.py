@@ -1,0 +1,273 @@
+"""What a penalty on channels acts on: entries of variables, by names that can be saved."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_reg.ops.grouping import Across, Place
+from keras_reg.structure import is_kernel
+from keras_reg.structure.axes import Weight
+from keras_reg.structure.channels import Channels
+from keras_reg.structure.weights import names_once
+
+
+class Entries(NamedTuple):
+    """The entries of one variable that belong to the channels of a group.
+
+    Args:
+        name: str. The variable's path, with a number if it is not the first of that path.
+        axis: int. The axis that the channels index.
+        indices: array of ints, a row for each channel.
+        is_maker: bool. Whether it is a kernel: channels whose kernel is frozen cannot become zero.
+    """
+
+    name: str
+    axis: int
+    indices: np.ndarray
+    is_maker: bool
+
+
+class ChannelGroup(NamedTuple):
+    """The channels of one kind, on which a penalty acts.
+
+    Args:
+        name: str. The layer that makes them.
+        cost: float or None. What a penalty on one of them is multiplied with.
+        parts: list of `Entries`.
+    """
+
+    name: str
+    cost: float | None
+    parts: list[Entries]
+
+
+class ChannelGroups:
+    """Channels as paths, axes and indices: what is left of `Channels` in a saved optimizer.
+
+    Args:
+        groups: the groups.
+        order: the paths of all the model's trainable variables, in order. A model that is loaded
+            may have others: a Sequential one does not begin them with its name.
+        names: for the `id` of the variables of a live model their paths, or None.
+
+    Example:
+        >>> columns = Entries("dense/kernel", 1, np.array([[0], [1]]), True)
+        >>> groups = ChannelGroups([ChannelGroup("dense", None, [columns])])
+        >>> groups
+        ChannelGroups(dense: 2)
+        >>> groups.to_config()["groups"][0]["parts"]
+        [['dense/kernel', 1, [0, 1, 2, 0, 1], True]]
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[ChannelGroup],
+        order: Sequence[str] = (),
+        names: dict[int, str] | None = None,
+    ):
+        self.groups, self.order, self._names = list(groups), list(order), names
+
+    def __repr__(self) -> str:
+        sizes = [f"{group.name}: {len(group.parts[0].indices)}" for group in self.groups]
+        more = f", and {len(sizes) - 4} more" if len(sizes) > 4 else ""
+        return f"ChannelGroups({', '.join(sizes[:4])}{more})"
+
+    @classmethod
+    def of(cls, channels: Channels) -> "ChannelGroups":
+        """Those that can be removed.
+
+        Args:
+            channels: `Channels` of a model.
+        Raises: ValueError if all are pinned.
+        """
+        free = [group for group in channels if group.pinned is None]
+        if not free:
+            reasons = "; ".join(f"{group.name}: {group.pinned}" for group in channels)
+            raise ValueError(f"Expected channels that can be removed. Received: {reasons}")
+        paths = names_once(channels.variables)
+        names = {id(v): path for v, path in zip(channels.variables, paths, strict=True)}
+        groups = []
+        for group, cost in zip(free, channels.costs(free), strict=True):
+            chosen = [
+                part
+                for part in group.parts
+                if id(part.variable) in names and (channels.readers or "reads" not in part.roles)
+            ]
+            parts = [
+                Entries(
+                    names[id(part.variable)],
+                    part.axis,
+                    part.indices,
+                    is_kernel(part.variable) and "reads" not in part.roles,
+                )
+                for part in chosen
+            ]
+            groups.append(ChannelGroup(group.name, cost, parts))
+        return cls(groups, [names[id(v)] for v in channels.variables if v.trainable], names)
+
+    def on(self, weights: Sequence[Weight]) -> tuple[list[Any], Across]:
+        """The variables that an optimizer trains, and how the channels group their weights.
+
+        Channels of which it does not train all kernels are left out: they cannot become zero.
+
+        Args:
+            weights: those of the optimizer.
+        Raises: ValueError if no channels are left.
+        """
+        found = self._find(weights)
+        groups = [group for group in self.groups if _trained(group, found) == 1.0]
+        if not groups:
+            raise ValueError(
+                "Expected channels made by kernels that the optimizer trains. Received: "
+                f"{self}, and the variables {[weight.name for weight in weights][:8]}"
+            )
+        return _grouped(groups, found)
+
+    def warn_of_frozen(self, weights: Sequence[Weight]) -> None:
+        """Warns of channels of which an optimizer trains some kernels and not all."""
+        found = self._find(weights)
+        halves = [group.name for group in self.groups if 0.0 < _trained(group, found) < 1.0]
+        if halves:
+            warnings.warn(
+                "Expected the kernels that make channels to be trained together. Some are frozen "
+                f"for these channels, which the penalty leaves as they are: {', '.join(halves)}",
+                stacklevel=2,
+            )
+
+    def _find(self, weights: Sequence[Weight]) -> dict[str, Any]:
+        """The variables of an optimizer by the names that they have here."""
+        if self._names is not None:
+            names = self._names
+            return {names[id(w.variable)]: w.variable for w in weights if id(w.variable) in names}
+        now = {weight.name: weight.variable for weight in weights}
+        last = [name.rpartition("/")[2] for name in self.order]
+        if last == [weight.variable.name for weight in weights]:
+            return dict(zip(self.order, now.values(), strict=True))
+        return {name: now[one] for name, one in same_paths(self.order, now).items()}
+
+    def to_config(self) -> dict[str, Any]:
+        """The groups in plain Python values."""
+        return {
+            "order": self.order,
+            "groups": [
+                {
+                    "name": group.name,
+                    "cost": group.cost,
+                    "parts": [
+                        [part.name, part.axis, _packed(part.indices), part.is_maker]
+                        for part in group.parts
+                    ],
+                }
+                for group in self.groups
+            ],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ChannelGroups":
+        """The groups that `to_config` returned."""
+        return cls(
+            [
+                ChannelGroup(
+                    group["name"],
+                    group["cost"],
+                    [
+                        Entries(name, axis, _unpacked(indices), is_maker)
+                        for name, axis, indices, is_maker in group["parts"]
+                    ],
+                )
+                for group in config["groups"]
+            ],
+            config["order"],
+        )
+
+
+def groups_in(channels: Any) -> ChannelGroups:
+    """`Channels`, or what is left of them, as the latter.
+
+    Raises: ValueError if none of them can be removed.
+
+    Example:
+        >>> groups_in(ChannelGroups([])).groups
+        []
+    """
+    return channels if isinstance(channels, ChannelGroups) else ChannelGroups.of(channels)
+
+
+def refuse_shared(rules: Sequence[ChannelGroups]) -> None:
+    """Raises ValueError if several rules act on the same channels.
+
+    Example:
+        >>> refuse_shared([ChannelGroups([])])
+    """
+    taken: set[tuple[str, int, int]] = set()
+    for rule in rules:
+        own: set[tuple[str, int, int]] = set()
+        for group in rule.groups:
+            of_group = {
+                (part.name, part.axis, index)
+                for part in group.parts
+                if part.is_maker
+                for index in part.indices.ravel().tolist()
+            }
+            if of_group & taken:
+                raise ValueError(
+                    f"Expected one penalty on a channel. Received two on those of {group.name}"
+                )
+            own |= of_group
+        taken |= own
+
+
+def same_paths(paths: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """For paths the one of others that is the same, or begins later or earlier and is alone in it.
+
+    Example:
+        >>> same_paths(["net/a/kernel", "net/b/bias"], ["a/kernel", "c/bias"])
+        {'net/a/kernel': 'a/kernel'}
+    """
+    paths, others = list(paths), list(others)
+
+    def fits(one: str, other: str) -> bool:
+        return one == other or one.endswith(f"/{other}") or other.endswith(f"/{one}")
+
+    found = {}
+    for path in paths:
+        fitting = [path] if path in others else [other for other in others if fits(path, other)]
+        if len(fitting) == 1 and sum(fits(one, fitting[0]) for one in paths) == 1:
+            found[path] = fitting[0]
+    return found
+
+
+def _trained(group: ChannelGroup, found: dict[str, Any]) -> float:
+    """The share of the kernels that make the channels which an optimizer trains."""
+    made = [part.name in found for part in group.parts if part.is_maker]
+    return sum(made) / max(1, len(made))
+
+
+def _grouped(groups: list[ChannelGroup], found: dict[str, Any]) -> tuple[list[Any], Across]:
+    names = dict.fromkeys(part.name for group in groups for part in group.parts)
+    tensor = {name: place for place, name in enumerate(name for name in names if name in found)}
+    sets = [
+        [Place(tensor[p.name], p.axis, p.indices) for p in group.parts if p.name in tensor]
+        for group in groups
+    ]
+    variables = [found[name] for name in tensor]
+    costs = [group.cost for group in groups if group.cost is not None]
+    return variables, Across([tuple(v.shape) for v in variables], sets, costs or None)
+
+
+def _packed(indices: np.ndarray) -> list[Any]:
+    """Indices as start, step, count, step and count within a channel, if they are even."""
+    rows, columns = indices.shape
+    step = int(indices[1, 0] - indices[0, 0]) if rows > 1 else 1
+    inner = int(indices[0, 1] - indices[0, 0]) if columns > 1 else 0
+    even = [int(indices[0, 0]), step, rows, inner, columns]
+    return even if np.array_equal(_unpacked(even), indices) else indices.tolist()
+
+
+def _unpacked(packed: list[Any]) -> np.ndarray:
+    if isinstance(packed[0], list):
+        return np.array(packed)
+    start, step, rows, inner, columns = packed
+    return start + step * np.arange(rows)[:, None] + inner * np.arange(columns)
