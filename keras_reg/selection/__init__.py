@@ -1,6 +1,8 @@
-"""Selection: how strong a penalty should be."""
+"""Selection: how strong a penalty should be, and which inputs it keeps."""
 
 from keras_reg.selection.paths import path
 from keras_reg.selection.result import PathResult, Row
+from keras_reg.selection.stability_result import StabilityResult
+from keras_reg.selection.subsampling import stability
 
-__all__ = ["PathResult", "Row", "path"]
+__all__ = ["PathResult", "Row", "StabilityResult", "path", "stability"]

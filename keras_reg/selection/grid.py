@@ -11,7 +11,7 @@ from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network, State
 
 # Strengths are tried this far from each other at first, and at last, in so many rounds.
-_FAR, _NEAR, _ROUNDS = 8.0, 2.01, 24
+_FAR, _NEAR, _ROUNDS, _AT_ONCE = 8.0, 2.01, 24, 12
 # What makes any weight zero that can be.
 _STRONGEST = 1e7
 
@@ -56,7 +56,7 @@ def largest_strength(
             "Expected penalties that make zeros where strengths are to be found. Received: "
             f"{network.proximal.penalties!r}. Give the strengths as numbers"
         )
-    copies = (members[0],) * min(len(members), trainer.chunk)
+    copies = (members[0],) * min(len(members), trainer.chunk, _AT_ONCE)
     if network.is_linear() and members[0].train is not None:
         found = _by_gradient(network, trainer, copies, walk)
         if found is not None:

@@ -5,21 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_reg import schedules
-from keras_reg.selection.examples import Batches, Examples, examples_of
-from keras_reg.selection.grid import check_strengths, largest_strength
+from keras_reg.selection.examples import Batches, examples_of
 from keras_reg.selection.members import Member, check_seeds, last_rows, members_of, split
-from keras_reg.selection.network import Network
-from keras_reg.selection.one_by_one import OneByOne
+from keras_reg.selection.preparing import Prepared, Setting, prepare
 from keras_reg.selection.progress import progress
 from keras_reg.selection.refit import Refit
 from keras_reg.selection.result import PathResult
-from keras_reg.selection.schedule import Batching
-from keras_reg.selection.scoring import check_score
-from keras_reg.selection.stacked import Stacked, state_bytes, why_not_stacked
-from keras_reg.selection.visits import Walk
+from keras_reg.selection.stacked import state_bytes
 
 
 def path(
@@ -112,6 +105,7 @@ def path(
         standard error.
 
     Example:
+        >>> import numpy as np
         >>> from keras_reg.regularizers import L1
         >>> def build():
         ...     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
@@ -121,53 +115,47 @@ def path(
         >>> y = x[:, 0] - x[:, 1]
         >>> settings = {"epochs": 30, "further_epochs": 30, "batch_size": 60, "verbose": 0}
         >>> result = path(build, x, y, L1(), strengths=5, folds=3, **settings)
-        >>> result.rows[-1].zeros, result.best.inputs_left
-        (1.0, 2)
+        >>> result.best.zeros, result.best.inputs_left
+        (0.75, 2)
     """
-    epochs = schedules.check_count(epochs, "epochs", at_least=1)
-    further = max(1, epochs // 6) if further_epochs is None else further_epochs
-    further = schedules.check_count(further, "further_epochs", at_least=1)
-    batch_size = schedules.check_count(batch_size, "batch_size", at_least=1)
-    if chunk is not None:
-        schedules.check_count(chunk, "chunk", at_least=1)
-    grid, seeds = check_strengths(strengths, smallest), check_seeds(seeds)
-    examples = examples_of(x, y, sample_weight, class_weight)
-    members = _members(examples, seeds, folds, groups, stratify, validation_data, validation_split)
-    network = Network(build, penalty, seeds, _sample(examples), metric)
-    scored, held_out = _scored(examples, sample_weight), _held_out(validation_data)
-    checked = check_score(score, mode, _metrics(network, scored))
-    batching = _batching(batch_size, members)
-    trainer = _trainer(network, examples, batching, members, stack, chunk)
-    has_folds = any(member.test is not None for member in members)
-    walk = Walk(network, trainer, scored, held_out, checked, epochs, further, has_folds)
-    with progress(1, bool(verbose)) as advance:
-        if isinstance(grid, int):
-            advance(0, "largest strength")
-            largest = largest_strength(network, trainer, members, walk)
-            grid = np.geomspace(largest * smallest, largest, grid)
-    result = PathResult(
-        grid,
-        [member.fold for member in members],
-        [member.seed for member in members],
-        checked.name,
-        checked.mode,
-        {"trained": trainer.name, "bytes": state_bytes(network), "chunk": trainer.chunk},
+    setting = Setting(
+        epochs, further_epochs, strengths, smallest, batch_size, metric, stack, chunk, bool(verbose)
     )
-    result._refit = Refit(network, examples, batch_size, further)
-    _fill(result, walk, members, bool(verbose))
+    seeds, held_out = check_seeds(seeds), _held_out(validation_data)
+
+    def members(examples: Any) -> tuple[Member, ...]:
+        return _members(examples, seeds, folds, groups, stratify, validation_data, validation_split)
+
+    prepared = prepare(
+        build, x, y, penalty, setting, seeds, members, sample_weight, class_weight, held_out,
+        score, mode,
+    )  # fmt: skip
+    walk, network = prepared.walk, prepared.walk.network
+    result = PathResult(
+        prepared.strengths,
+        [member.fold for member in prepared.members],
+        [member.seed for member in prepared.members],
+        walk.score.name,
+        walk.score.mode,
+        {
+            "trained": walk.trainer.name,
+            "bytes": state_bytes(network),
+            "chunk": walk.trainer.chunk,
+        },
+    )
+    result._refit = Refit(network, walk.trainer.examples, batch_size, walk.further_epochs)
+    _fill(result, prepared, bool(verbose))
     return result
 
 
-def _fill(result: PathResult, walk: Walk, members: tuple[Member, ...], verbose: bool) -> None:
+def _fill(result: PathResult, prepared: Prepared, verbose: bool) -> None:
     """Trains the members, some at once, and puts what is seen into the result."""
-    numbers = list(range(len(members)))
-    size = walk.trainer.chunk
-    chunks = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
-    with progress(len(members) * len(result.strengths), verbose) as advance:
+    members = prepared.members
+    with progress(result.done.size, verbose) as advance:
         try:
-            for chunk in chunks:
+            for chunk in prepared.chunks:
                 mine = tuple(members[number] for number in chunk)
-                for visit, _ in walk.visits(mine, result.strengths):
+                for visit, _ in prepared.walk.visits(mine, result.strengths):
                     result.add(visit, chunk)
                     strength = result.strengths[visit.place]
                     advance(len(chunk), f"strength {strength:.3g}, zeros {visit.zeros[0]:.0%}")
@@ -212,59 +200,9 @@ def _members(
     return members_of(splits, seeds, len(examples))
 
 
-def _sample(examples: Any) -> Any:
-    """A few inputs."""
-    if isinstance(examples, Batches):
-        batch = next(iter(examples.x))
-        return batch[0] if isinstance(batch, tuple | list) else batch
-    return examples.take(slice(0, 1)).x
-
-
-def _scored(examples: Any, sample_weight: Any) -> Any:
-    """The examples with the weights that scores take: not those of classes."""
-    if isinstance(examples, Batches):
-        return examples
-    weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
-    return Examples(examples.x, examples.y, weights)
-
-
 def _held_out(validation_data: Any) -> Any:
     if validation_data is None:
         return None
     if isinstance(validation_data, tuple | list):
         return examples_of(*validation_data)
     return Batches(validation_data)
-
-
-def _metrics(network: Network, examples: Any) -> list[str]:
-    """The names of the model's own metrics. Scoring some rows also makes their variables."""
-    model = network.model
-    if isinstance(examples, Batches):
-        batch = next(iter(examples.x))
-        logs = model.test_on_batch(*batch, return_dict=True)
-    else:
-        part = examples.take(slice(0, 2))
-        logs = model.test_on_batch(part.x, part.y, part.weights, return_dict=True)
-    model.reset_metrics()
-    return list(logs)
-
-
-def _batching(batch_size: int, members: tuple[Member, ...]) -> Batching | None:
-    lengths = [len(member.train) for member in members if member.train is not None]
-    return Batching(batch_size, max(lengths)) if lengths else None
-
-
-def _trainer(
-    network: Network,
-    examples: Any,
-    batching: Batching | None,
-    members: tuple[Member, ...],
-    stack: bool | None,
-    chunk: int | None,
-) -> OneByOne | Stacked:
-    reason = why_not_stacked(network, examples, batching, members)
-    if stack and reason:
-        raise ValueError(f"Expected members that can be trained at once: {reason}")
-    if reason or stack is False or batching is None:
-        return OneByOne(network, examples, batching, chunk)
-    return Stacked(network, examples, batching, chunk)

@@ -45,3 +45,27 @@ def draw_inputs(result: Any) -> Any:
     axes.plot(result.strengths, result.norms[:, 0], lw=1)
     axes.set(xscale="log", xlabel="strength", ylabel="norm of an input's weights")
     return figure
+
+
+def draw_stability(result: Any, threshold: float, errors: float) -> Any:
+    """Probabilities of selection over the strength, those of selected inputs in colour.
+
+    Args:
+        result: a `StabilityResult`.
+        threshold: float.
+        errors: float.
+    """
+    figure = empty_figure(6.5, 4)
+    axes = figure.add_subplot()
+    place = result.place(threshold, errors)
+    shares = np.stack([result.probabilities(one) for one in range(len(result.strengths))])
+    chosen = set(result.selected(threshold, errors).tolist())
+    for number in range(result.inputs):
+        style = {"label": str(number)} if number in chosen else {"color": "0.8"}
+        axes.plot(result.strengths, shares[:, number], lw=1, **style)
+    axes.axhline(threshold, color="0.4", ls="--")
+    axes.axvline(result.strengths[place], color="0.4", ls=":")
+    axes.set(xscale="log", xlabel="weakest strength that counts", ylabel="share of halves")
+    if 0 < len(chosen) <= 12:
+        axes.legend(fontsize="small", title="input")
+    return figure
