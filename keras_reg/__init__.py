@@ -2,6 +2,7 @@
 
 from keras_reg import (
     callbacks,
+    compacting,
     evaluation,
     layers,
     ops,
@@ -13,6 +14,7 @@ from keras_reg import (
     structure,
 )
 from keras_reg.attach import regularize
+from keras_reg.compacting import compact
 from keras_reg.evaluation import compare
 from keras_reg.report import sparsity
 from keras_reg.structure.channels import channels
@@ -22,6 +24,8 @@ __version__ = "0.1.0"
 __all__ = [
     "callbacks",
     "channels",
+    "compact",
+    "compacting",
     "compare",
     "evaluation",
     "layers",

@@ -251,9 +251,14 @@ class Reader:
             once = dict(zip(map(id, symbolic), tensors, strict=True))
             graph = opened(call.operation, node)
             pairs = zip(once.values(), graph.inputs, strict=True)
-            inputs = [_in_shape(traced, x.shape) for traced, x in pairs]
+            inputs = [self.in_shape(traced, x.shape) for traced, x in pairs]
             results = self.run(graph, inputs, call.name)
-        return [_in_shape(*one) for one in zip(results, call.outputs, strict=True)]
+        return [self.in_shape(*one) for one in zip(results, call.outputs, strict=True)]
+
+    def in_shape(self, traced: Traced, shape: Any) -> Traced:
+        """The same channels on a tensor some of whose lengths are not known."""
+        known = {axis: one for axis, one in traced.axes.items() if shape[axis] is not None}
+        return Traced(shape, known)
 
     def _closed(self, call: Call, why: str) -> list[Traced]:
         """What is not understood: nothing that goes in can be removed, nor any of its variables."""
@@ -262,12 +267,6 @@ class Reader:
         for variable in getattr(call.operation, "variables", ()):
             self._fix(variable, why)
         return [Traced(shape) for shape in call.outputs]
-
-
-def _in_shape(traced: Traced, shape: Any) -> Traced:
-    """The same channels on a tensor some of whose lengths are not known."""
-    known = {axis: one for axis, one in traced.axes.items() if shape[axis] is not None}
-    return Traced(shape, known)
 
 
 def _tensors(node: Node) -> list[Any]:

@@ -14,7 +14,7 @@ layers = keras.layers
 @for_layers(layers.MultiHeadAttention)
 def multi_head(call: Any) -> list[Traced]:
     """Heads, the size of keys, and the size of values."""
-    parts = _parts(call)
+    parts = parts_of(call)
     heads = call.makes(parts["query/kernel"], 1)
     return _attention(call, parts, heads, heads)
 
@@ -22,14 +22,14 @@ def multi_head(call: Any) -> list[Traced]:
 @for_layers(layers.GroupQueryAttention)
 def group_query(call: Any) -> list[Traced]:
     """The query heads that share a key head go with it."""
-    layer, parts = call.operation, _parts(call)
+    layer, parts = call.operation, parts_of(call)
     heads = call.makes(parts["query/kernel"], 1)
     shared = heads[:: layer.num_query_heads // layer.num_key_value_heads]
     call.join(heads, np.repeat(shared, len(heads) // len(shared)))
     return _attention(call, parts, heads, shared)
 
 
-def _parts(call: Any) -> dict[str, Any]:
+def parts_of(call: Any) -> dict[str, Any]:
     """The variables by the names of the layers inside and their own."""
     layer = call.operation
     parts = {"/".join(one.path.split("/")[-2:]): one for one in layer.weights}
@@ -45,7 +45,7 @@ def _parts(call: Any) -> dict[str, Any]:
 
 def _attention(call: Any, parts: dict[str, Any], heads: Array, shared: Array) -> list[Traced]:
     """Binds heads and sizes to the kernels of queries, keys and values."""
-    query, value, key = _inputs(call)
+    query, value, key = inputs_of(call)
     sizes = call.makes(parts["query/kernel"], 2)
     values = call.makes(parts["value/kernel"], 2)
     sides = (
@@ -83,7 +83,7 @@ def _outputs(
     return results
 
 
-def _inputs(call: Any) -> tuple[Traced, Traced, Traced]:
+def inputs_of(call: Any) -> tuple[Traced, Traced, Traced]:
     """Query, value and key, which is the value where none is given."""
     names = ("query", "value", "key")
     given = dict(zip(names, call.args, strict=False)) | call.kwargs

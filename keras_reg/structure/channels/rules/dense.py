@@ -59,7 +59,7 @@ def einsum_dense(call: Any) -> Traced:
 def _einsum(call: Any, equation: str, x: Traced) -> Traced:
     """The result of an equation, without the bias."""
     kernel = call.operation.kernel
-    data, weights, output = _letters(equation, x.rank, len(call.outputs[0]))
+    data, weights, output = letters_of(equation, x.rank, len(call.outputs[0]))
     found = {letter: x.axes[axis] for axis, letter in enumerate(data) if axis in x.axes}
     for axis, letter in enumerate(weights):
         if letter not in data:
@@ -76,7 +76,7 @@ def _einsum(call: Any, equation: str, x: Traced) -> Traced:
     return Traced(call.outputs[0], axes)
 
 
-def _letters(equation: str, rank: int, out_rank: int) -> tuple[str, str, str]:
+def letters_of(equation: str, rank: int, out_rank: int) -> tuple[str, str, str]:
     """The letters of input, kernel and output, an ellipsis spelled out with capital letters."""
     operands, output = equation.replace(" ", "").split("->")
     data, weights = operands.split(",")

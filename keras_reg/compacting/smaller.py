@@ -1,0 +1,86 @@
+"""compact(model): a smaller model with the same outputs."""
+
+from typing import Any
+
+import keras
+
+from keras_reg.compacting.rebuilding import Rebuilding
+from keras_reg.compacting.removal import Removal
+from keras_reg.compacting.resizing import Sizes, UnfitError
+from keras_reg.compacting.survey import survey_of
+from keras_reg.compacting.verifying import DifferentError, check_same
+from keras_reg.compacting.weights import Values
+from keras_reg.structure.channels.graph import is_graph
+
+
+def compact(model: keras.Model, *, multiple_of: int = 1, verify: Any = True) -> keras.Model:
+    """Removes the channels that change no output: an ordinary, smaller model.
+
+    A unit, filter, head or state goes if nothing that stays reads it through a weight that is not
+    zero, or if its value never changes, in which case it is added to the biases of its readers.
+    Whatever goes with it goes too: columns, rows, entries of normalizations, residual branches.
+    The outputs are the same up to rounding, which is checked on random inputs.
+
+    This holds at inference. Training goes on from the smaller model, and would have gone on
+    differently from the larger one, in which zeros could have come back.
+
+    Args:
+        model: a built Sequential or Functional model. It is left as it is.
+        multiple_of: int >= 1. Numbers of channels are rounded up to multiples of it, with channels
+            that could have gone: some hardware is slow at odd sizes.
+        verify: True to compare the outputs on random inputs, inputs to compare them on, or False.
+
+    Returns:
+        A `keras.Model` with the same name and names of layers, not compiled.
+
+    Raises:
+        ValueError: if the model is not built or has no graph, if one of its layers cannot be made
+            again from its config, or if the outputs differ.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="relu")])
+        >>> model.add(keras.layers.Dense(2))
+        >>> kernel, *others = model.get_weights()
+        >>> kernel[:, 1:3] = 0  # Two units are 0 whatever the inputs are.
+        >>> model.set_weights([kernel, *others])
+        >>> small = compact(model)
+        >>> [weight.shape for weight in small.weights]
+        [(3, 2), (2,), (2, 2), (2,)]
+    """
+    _check(model, multiple_of)
+    if verify is False:
+        return _built(model, multiple_of, opens=True)
+    for opens in (True, False):
+        small = _built(model, multiple_of, opens)
+        try:
+            check_same(model, small, None if verify is True else verify)
+            return small
+        except DifferentError as error:
+            difference = error  # The code of an opened layer may depend on sizes: leave all as is.
+    raise ValueError(f"Expected the same outputs. Received outputs that differ by {difference}")
+
+
+def _check(model: Any, multiple_of: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
+    if not model.built or not is_graph(model):
+        raise ValueError(
+            "Expected a built Sequential or Functional model. "
+            f"Received: {model.name}, of class {type(model).__name__}"
+        )
+    if not isinstance(multiple_of, int) or multiple_of < 1:
+        raise ValueError(
+            f"Expected `multiple_of` to be an int >= 1. Received: multiple_of={multiple_of!r}"
+        )
+
+
+def _built(model: Any, multiple_of: int, opens: bool) -> Any:
+    """The smaller model. What a layer cannot do without stays, and all is solved again."""
+    survey, run = survey_of(model, opens)
+    while True:
+        removal = Removal(survey, multiple_of)
+        sizes = Sizes(survey, removal, Values(survey, removal))
+        try:
+            return Rebuilding(sizes).model(model, run)
+        except UnfitError as unfit:
+            survey.keep(unfit.step, unfit.why)

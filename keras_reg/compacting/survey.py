@@ -1,0 +1,282 @@
+"""Reads a model once: its channels, which of them are constant, and which weights read them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_reg.compacting import constants
+from keras_reg.compacting.contents import content_of
+from keras_reg.compacting.reads import Need, Read, constant_columns
+from keras_reg.structure.channels.graph import Graph, Node, NotReadableError, graph_of, is_graph
+from keras_reg.structure.channels.labels import Array, Traced
+from keras_reg.structure.channels.reader import Call, Reader
+
+# Operations that hold no lengths, so that they may stand in the code of a layer that is opened.
+_FREE = (
+    *("Absolute", "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum"),
+    *("Relu", "Relu6", "Sigmoid", "Tanh", "Silu", "Gelu", "Exp", "Erf", "Square", "Sqrt", "Cast"),
+    *("Negative", "Softplus", "HardSigmoid", "HardSilu", "LeakyRelu", "Elu", "Selu", "Clip"),
+)
+
+
+class Step(NamedTuple):
+    """One call, with what goes in and comes out.
+
+    Args:
+        node: the call in the graph.
+        args, kwargs: its arguments, with `Traced` for tensors.
+        results: list of `Traced`.
+        run: what happened inside, if it is a model with a graph.
+    """
+
+    node: Node
+    args: Any
+    kwargs: Any
+    results: list[Traced]
+    run: "Run | None"
+
+
+class Run(NamedTuple):
+    """A graph that was read, with its inputs and outputs as they were traced."""
+
+    graph: Graph
+    inputs: list[Traced]
+    outputs: list[Traced]
+    steps: list[Step]
+
+
+class Survey(Reader):
+    """Sends labels and constants through a model.
+
+    Args:
+        opens: bool. Whether layers without a rule are opened. If not, all that they touch stays.
+    """
+
+    def __init__(self, opens: bool = True) -> None:
+        super().__init__()
+        self.opens = opens
+        self.reads: dict[int, Read] = {}
+        self.needs: list[Need] = []
+        self.equal: list[tuple[Array, Array]] = []
+        self.traced: list[Traced] = []
+        self._known: dict[int, tuple[Traced, Array]] = {}
+        self._steps: list[Step] = []
+        self.last: Run | None = None
+        self._depth = 0
+        self._wrapped = False
+        self._kept: set[str] = set()
+
+    def known(self, traced: Traced) -> Array:
+        """What is known of a tensor."""
+        return self._known.get(id(traced), (traced, constants.unknown(traced.rank)))[1]
+
+    def know(self, traced: Traced, known: Array) -> None:
+        """Keeps what is known of a tensor."""
+        np.broadcast_shapes(known.shape, [1 if one is None else one for one in traced.shape])
+        self._known[id(traced)] = traced, known
+
+    def read(self, read: Read) -> None:
+        """Keeps a read; of a weight that is used twice only what is constant both times."""
+        if self._depth and isinstance(read.bias, keras.layers.Layer):
+            # The config of the layer around it says whether it has a bias.
+            read = read._replace(bias=None, constant=constants.only_zeros(read.constant))
+        before = self.reads.get(id(read.kernel))
+        if before is not None:
+            if before.columns.keys() != read.columns.keys():
+                raise ValueError(f"{read.kernel.path} is used in two ways")
+            same = before.constant == read.constant
+            read = read._replace(constant=np.where(same, read.constant, np.nan))
+        self.reads[id(read.kernel)] = read
+
+    def keep(self, step: "Step", why: str) -> None:
+        """Pins all that a call touches.
+
+        Raises:
+            ValueError: if all of it is pinned for the same reason: it cannot be made at all.
+        """
+        name = step.node.operation.name
+        if name in self._kept:
+            raise ValueError(
+                f"Expected a model that can be made again from its config. Received: {name}, {why}"
+            )
+        self._kept.add(name)
+        for traced in [*tree.flatten((step.args, step.kwargs)), *step.results]:
+            if isinstance(traced, Traced):
+                for labels in traced.axes.values():
+                    self.labels.pin(labels, why)
+        for variable in getattr(step.node.operation, "variables", ()):
+            for axis in range(len(variable.shape)):
+                if (id(variable), axis) in self.slots:
+                    self.labels.pin(self.slots[id(variable), axis].labels, why)
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """While layers are read that another layer holds."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def run(self, graph: Graph, inputs: list[Traced], name: str = "the model") -> list[Traced]:
+        outer, self._steps = self._steps, []
+        try:
+            outputs = super().run(graph, inputs, name)
+            self.last = Run(graph, inputs, outputs, self._steps)
+        finally:
+            self._steps = outer
+        return outputs
+
+    def step(self, node: Node, args: Any, kwargs: Any, tensors: list[Traced]) -> list[Traced]:
+        self.last = None
+        results = super().step(node, args, kwargs, tensors)
+        self.traced.extend(results)
+        run = self.last if is_graph(node.operation) else None
+        self._steps.append(Step(node, args, kwargs, results, run))
+        return results
+
+    def by_rule(self, call: Call) -> list[Traced]:
+        if self._wrapped:  # The rule of the wrapper sends constants through what is in it.
+            return super().by_rule(call)
+        is_layer = isinstance(call.operation, keras.layers.Layer)
+        if self._depth and not is_layer and type(call.operation).__name__ not in _FREE:
+            raise NotReadableError("the code of a layer may hold sizes")
+        content = content_of(call.operation)
+        if content is None:
+            raise NotReadableError("what it does with constants is not known")
+        self._wrapped = True
+        try:
+            found = super().by_rule(call)
+            results = [Traced(one.shape, one.axes, one.is_constant) for one in found]
+        finally:
+            self._wrapped = False
+        for traced, known in zip(results, content(Content(call, results, self)), strict=True):
+            if known is not None:
+                self.know(traced, known)
+        return results
+
+    def _operand(self, value: Any) -> Any:
+        """A variable that an operation is called with is known."""
+        traced = super()._operand(value)
+        if isinstance(value, keras.Variable):
+            numbers = np.asarray(keras.ops.convert_to_numpy(value), "float64")
+            self.know(traced, constants.shortened(numbers))
+        return traced
+
+    def _inside(self, call: Call, node: Node, tensors: list[Traced]) -> list[Traced]:
+        if is_graph(call.operation) or not isinstance(call.operation, keras.layers.Layer):
+            return super()._inside(call, node, tensors)
+        if not self.opens:
+            raise NotReadableError("no rule for this layer")
+        with self.inside():
+            results = super()._inside(call, node, tensors)
+        why = f"made in {call.name}, whose config may hold their number"
+        for variable in call.operation.variables:
+            for axis in range(len(variable.shape)):
+                slot = self.slots.get((id(variable), axis))
+                if slot is not None and "makes" in slot.roles:
+                    self.labels.pin(slot.labels, why)
+        return results
+
+    def in_shape(self, traced: Traced, shape: Any) -> Traced:
+        """The same on a tensor some of whose lengths are not known: what is known stays."""
+        same, known = super().in_shape(traced, shape), self.known(traced)
+        if all(known.shape[axis] == 1 for axis, length in enumerate(shape) if length is None):
+            self.know(same, known)
+        return same
+
+    def _closed(self, call: Call, why: str) -> list[Traced]:
+        self.last = None
+        return super()._closed(call, why)
+
+
+class Content:
+    """One call as the rules for constants see it.
+
+    Args:
+        call: the `Call` that went through the rule for its channels.
+        results: list of `Traced`. What came out.
+        survey: where it is written down.
+    """
+
+    def __init__(self, call: Call, results: list[Traced], survey: Survey) -> None:
+        self.call, self.results, self.survey = call, results, survey
+        self.operation, self.inputs = call.operation, call.inputs
+
+    @property
+    def knowns(self) -> list[Array]:
+        """What is known of each input."""
+        return [self.survey.known(x) for x in self.inputs]
+
+    def labels(self, variable: Any, axis: int) -> Array:
+        """The labels on an axis of a variable."""
+        return self.survey.slots[id(variable), axis % len(variable.shape)].labels
+
+    def dtype(self) -> str:
+        """What the layer computes in."""
+        return getattr(self.operation, "compute_dtype", None) or keras.config.floatx()
+
+    def reads(
+        self,
+        kernel: Any,
+        rows: tuple[int, ...],
+        columns: tuple[int, ...],
+        constant: Array,
+        bias: Any = None,
+        place: tuple[Any, ...] = (),
+    ) -> Array:
+        """Rows of a kernel read channels. Returns the constant part of each column, else NaN."""
+        rank = len(kernel.shape)
+        rows = tuple(axis % rank for axis in rows)
+        columns = tuple(axis % rank for axis in columns)
+        foldable = constants.only_zeros(constant) if bias is None else constant
+        shape = [kernel.shape[axis] for axis in rows]
+        self.survey.read(
+            Read(
+                kernel,
+                {axis: self.labels(kernel, axis) for axis in rows},
+                {axis: self.labels(kernel, axis) for axis in columns},
+                np.broadcast_to(foldable, shape),
+                bias,
+                place,
+            )
+        )
+        return constant_columns(kernel, rows, columns, np.broadcast_to(constant, shape))
+
+    def needs(self, labels: Array, is_zero: Array) -> None:
+        """Channels are summed over without weights: they are needed where they are not zero."""
+        live = np.broadcast_to(~is_zero, labels.shape)
+        self.survey.needs.append(Need(labels[live], None, live[live]))
+
+    def through(self, layer: Any, x: Traced, known: Array, shape: Any) -> Array:
+        """What comes out of a layer inside this one, for an input with these constants."""
+        rule = content_of(layer)
+        if rule is None:
+            return constants.unknown(len(shape))
+        self.survey.know(x, known)
+        results = [Traced(shape)]
+        call = Call(layer, (x,), {}, [shape], self.survey)
+        with self.survey.inside():
+            found = rule(Content(call, results, self.survey))[0]
+        return constants.unknown(len(shape)) if found is None else found
+
+    def as_many(self, first: Array, second: Array) -> None:
+        """As many channels must stay on both sides."""
+        self.survey.equal.append((first, second))
+
+
+def survey_of(model: Any, opens: bool = True) -> tuple[Survey, Run]:
+    """Reads a Sequential or Functional model, with its outputs pinned."""
+    survey, graph = Survey(opens), graph_of(model)
+    inputs = [Traced(x.shape) for x in graph.inputs]
+    outputs = survey.run(graph, inputs)
+    for traced in outputs:
+        for labels in traced.axes.values():
+            survey.labels.pin(labels, "an output of the model")
+    survey.pin_unmade()
+    assert survey.last is not None
+    return survey, survey.last

@@ -1,0 +1,180 @@
+"""Holds a smaller model against the first one on random inputs, up to what rounding does."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_reg.structure.channels.graph import graph_of, is_graph
+from keras_reg.structure.channels.labels import Array
+
+# Lengths that are tried where an input has none. Many convolutions need 32 pixels or more.
+_LENGTHS = (7, 32, 64, 128)
+_EXAMPLES = 4
+
+
+class DifferentError(Exception):
+    """Outputs differ by more than rounding explains."""
+
+
+def check_same(model: Any, small: Any, x: Any = None) -> float:
+    """Compares the outputs of two models.
+
+    Args:
+        model: the model.
+        small: the smaller model. Its weights are moved by rounding errors, and put back.
+        x: inputs, or None for random ones.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        DifferentError: if they differ by more than rounding explains.
+    """
+    inputs, expected = _run(model, x)
+    found = _outputs(small, inputs)
+    with _moved(small):
+        moved = _outputs(small, _jittered(inputs))
+    worst = 0.0
+    for one, other, nudged in zip(expected, found, moved, strict=True):
+        difference, allowed = _distance(one, other), _allowed(other, nudged)
+        worst = max(worst, difference)
+        if not difference <= allowed:
+            raise DifferentError(f"{difference:.3g} where rounding explains {allowed:.3g}")
+    return worst
+
+
+def _allowed(found: Array, nudged: Array) -> float:
+    """Ten times what a change in the last place of all weights and inputs does."""
+    scale = float(np.max(np.abs(found), initial=0.0, where=np.isfinite(found)))
+    floor = _distance(found, nudged)
+    allowed = 10 * (floor if np.isfinite(floor) else 0.0) + 20 * _epsilon(found) * scale
+    # Outputs that change more than this by rounding alone prove nothing.
+    return min(allowed, 0.1 * scale) + 1e-30
+
+
+def _epsilon(array: Array) -> float:
+    compute = keras.config.dtype_policy().compute_dtype
+    widths = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+    # On PyTorch Keras computes products of double precision in single precision.
+    least = 2.0**-23 if keras.backend.backend() == "torch" else 0.0
+    return max(widths.get(compute, 2.0**-23), widths.get(array.dtype.name, 0.0), least)
+
+
+def _distance(first: Array, second: Array) -> float:
+    """The largest difference; infinite where only one is a number."""
+    first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
+    if first.shape != second.shape:
+        return np.inf
+    if not np.array_equal(np.isfinite(first), np.isfinite(second)):
+        return np.inf
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(first - second)
+    return float(np.max(apart, initial=0.0, where=np.isfinite(first)))
+
+
+def _run(model: Any, x: Any) -> tuple[Any, list[Array]]:
+    """Inputs that the model takes, and its outputs."""
+    if x is not None:
+        return x, _outputs(model, x)
+    failure: Exception | None = None
+    for length in _LENGTHS if any(None in one.shape[1:] for one in model.inputs) else (7,):
+        inputs = _drawn(model, length)
+        try:
+            return inputs, _outputs(model, inputs)
+        except Exception as error:  # What a backend raises for sizes that are too small.
+            failure = error
+    raise ValueError(
+        "Expected a model that takes random inputs. Give some in `verify`. "
+        f"Received: {model.name}, which fails on them: {failure}"
+    ) from failure
+
+
+def _outputs(model: Any, inputs: Any) -> list[Array]:
+    with _states_kept(model):
+        outputs = tree.flatten(model(inputs, training=False))
+    return [np.asarray(keras.ops.convert_to_numpy(one)) for one in outputs]
+
+
+@contextlib.contextmanager
+def _states_kept(model: Any) -> Iterator[None]:
+    """Puts back what a call changes: states of recurrent layers, seeds."""
+    kept = [one for one in model.variables if not one.trainable]
+    before = [np.array(keras.ops.convert_to_numpy(one)) for one in kept]
+    try:
+        yield
+    finally:
+        for variable, value in zip(kept, before, strict=True):
+            variable.assign(value)
+
+
+@contextlib.contextmanager
+def _moved(model: Any) -> Iterator[None]:
+    """Moves every weight by about a unit in its last place."""
+    kept = [one for one in model.weights if "float" in keras.backend.standardize_dtype(one.dtype)]
+    before = [np.array(keras.ops.convert_to_numpy(one)) for one in kept]
+    rng = np.random.default_rng(1)
+    try:
+        for variable, value in zip(kept, before, strict=True):
+            variable.assign(_nudged(value, rng))
+        yield
+    finally:
+        for variable, value in zip(kept, before, strict=True):
+            variable.assign(value)
+
+
+def _jittered(inputs: Any) -> Any:
+    rng = np.random.default_rng(2)
+    return tree.map_structure(
+        lambda one: _nudged(np.asarray(one), rng) if np.asarray(one).dtype.kind == "f" else one,
+        inputs,
+    )
+
+
+def _nudged(value: Array, rng: Any) -> Array:
+    epsilon = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10}
+    step = epsilon.get(value.dtype.name, 2.0**-7)
+    signs = rng.integers(-1, 2, value.shape).astype("int8")
+    return (value * (1 + step * signs)).astype(value.dtype)
+
+
+def _drawn(model: Any, length: int) -> Any:
+    """Random inputs, in the structure that the model takes."""
+    rng = np.random.default_rng(0)
+    pairs = zip(model.inputs, _words(model), strict=True)
+    arrays = [_array(tensor, words, length, rng) for tensor, words in pairs]
+    return tree.pack_sequence_as(model.input, arrays) if len(arrays) > 1 else arrays[0]
+
+
+def _array(tensor: Any, words: int | None, length: int, rng: Any) -> Array:
+    lengths = [length if one is None else one for one in tensor.shape[1:]]
+    shape = (tensor.shape[0] or _EXAMPLES, *lengths)
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if dtype == "string":
+        raise ValueError("Expected inputs in `verify` for a model that takes strings")
+    if dtype == "bool":
+        return rng.random(shape) < 0.7
+    if "int" in dtype or words is not None:
+        return rng.integers(0, words or 2, shape).astype(dtype)
+    return rng.normal(size=shape).astype(dtype)
+
+
+def _words(model: Any) -> list[int | None]:
+    """For each input the number of rows of the embedding that it chooses from."""
+    graph = graph_of(model)
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        tensors = tree.flatten((node.args, node.kwargs))
+        if isinstance(node.operation, keras.layers.Embedding):
+            rows: list[int | None] = [node.operation.input_dim]
+        elif is_graph(node.operation):
+            rows = _words(node.operation)
+        else:
+            continue
+        for tensor, count in zip(tensors, rows, strict=False):
+            if count is not None:
+                found[id(tensor)] = min(count, found.get(id(tensor), count))
+    return [found.get(id(tensor)) for tensor in graph.inputs]

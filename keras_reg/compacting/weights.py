@@ -1,0 +1,65 @@
+"""The values of the smaller model: what is kept of every variable, constants in the biases."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_reg.compacting.reads import Read, folded_kernel
+from keras_reg.compacting.removal import Removal
+from keras_reg.compacting.survey import Survey
+from keras_reg.structure.channels.labels import Array
+
+
+class Values:
+    """What is kept of variables.
+
+    Args:
+        survey: what was read of the model.
+        removal: what goes.
+    """
+
+    def __init__(self, survey: Survey, removal: Removal) -> None:
+        self._survey, self._removal = survey, removal
+        self._changed: dict[int, Array] = {}
+        self.new_biases: dict[int, Array] = {}
+        for read in survey.reads.values():
+            self._fold(read)
+
+    def of(self, variable: Any) -> Array:
+        """The values of a variable that stay."""
+        array = self._whole(variable)
+        for axis in range(array.ndim):
+            slot = self._survey.slots.get((id(variable), axis))
+            if slot is not None:
+                array = array.take(self._removal.kept(slot.labels), axis)
+        return array
+
+    def scale(self, variable: Any, factor: float) -> None:
+        """Multiplies a variable."""
+        self._changed[id(variable)] = self._whole(variable) * factor
+
+    def _whole(self, variable: Any) -> Array:
+        found = self._changed.get(id(variable))
+        return np.asarray(keras.ops.convert_to_numpy(variable)) if found is None else found
+
+    def _fold(self, read: Read) -> None:
+        """Adds what constant channels that go contributed to the bias."""
+        gone = np.zeros((), bool)
+        for labels in read.rows.values():
+            gone = gone[..., None] | self._removal.gone(labels)
+        given = gone & np.nan_to_num(read.constant).astype(bool)
+        if not given.any():
+            return
+        sums = folded_kernel(
+            read.kernel, read.rows, read.columns, lambda x, axis: x.sum(axis, dtype="float64")
+        )
+        lengths = sums.shape[given.ndim :]
+        more = np.tensordot(read.constant[given], sums[given], axes=1).reshape(lengths)
+        if isinstance(read.bias, keras.Variable):
+            bias = np.array(self._whole(read.bias), "float64")
+            bias[read.place] += more.reshape(bias[read.place].shape)
+            self._changed[id(read.bias)] = bias
+        else:
+            (labels,) = read.columns.values()
+            self.new_biases[id(read.bias)] = more[self._removal.kept(labels)]

@@ -1,0 +1,218 @@
+"""compact: the same outputs, from as few channels as possible."""
+
+import compact_models
+import keras
+import numpy as np
+import pytest
+from compact_models import MODELS, inputs_of, made
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from keras import layers, ops
+from zeroed import PATTERNS, zero_channels, zero_some
+
+import keras_reg as kr
+from keras_reg.compacting import removal
+from keras_reg.structure.channels import channels
+
+REFUSED = ("tied",)
+FEW = ["residual", "masked", "causal"]
+# PyTorch compiles nothing, so it takes them all.
+CHECKED = [name for name in MODELS if name not in REFUSED]
+CHECKED = CHECKED if keras.backend.backend() == "torch" else FEW
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    keras.backend.clear_session()
+
+
+def outputs(model, x):
+    flat = keras.tree.flatten(model(x, training=False))
+    return [np.array(ops.convert_to_numpy(one)) for one in flat]
+
+
+def assert_same(model, small, x):
+    for one, other in zip(outputs(model, x), outputs(small, x), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+
+
+def state(model):
+    every = model._flatten_layers()
+    nodes = [(list(map(id, one._inbound_nodes)), len(one._outbound_nodes)) for one in every]
+    return nodes, [weight.tobytes() for weight in model.get_weights()], model.to_json()
+
+
+def expected_lengths(model, pattern, seed):
+    """Zeroes channels; gives the length that each axis of a kernel that makes channels can get."""
+    rng, lengths = np.random.default_rng(seed), {}
+    for group in channels(model).free():
+        dead = rng.random(group.size) < 0.5
+        dead[rng.integers(group.size)] = False
+        zero_some(group, dead, PATTERNS[pattern])
+        for part in group.parts:
+            if "makes" in part.roles:
+                left = int(np.sum(~dead)) * part.indices.shape[1]
+                key = part.variable.path, part.axis
+                lengths[key] = left + lengths.get(key, 0)
+    return lengths
+
+
+# Where what reads channels is zeroed, not what makes them.
+ROWS = ("lstm", "flattened", "nested twice", "sequences", "shared tower", "siamese", "unet")
+# Models in which more stays than is read, and why.
+LARGER = {
+    "group query": "one number for the size of keys and that of values",
+    "cross attention": "heads, keys and values of one kernel",
+    "custom": "the config of a layer of one's own",
+    "sliced": "a slice that would be empty",
+    "padded": "a constant that is not 0 is no longer one after padding",
+}
+if keras.backend.backend() == "jax":
+    LARGER |= dict.fromkeys(("pre-norm", "post-norm", "causal"), "one size for keys and values")
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_the_outputs_stay_and_every_dead_channel_goes(name):
+    model = made(name)
+    pattern = "rows" if name in ROWS else "whole"
+    lengths = expected_lengths(model, pattern, seed=3)
+    before, x = state(model), inputs_of(model)
+    small = kr.compact(model, verify=False)
+    assert state(model) == before
+    assert_same(model, small, x)
+    assert [layer.name for layer in small.layers] == [layer.name for layer in model.layers]
+    shapes = {weight.path: weight.shape for weight in small.weights}
+    larger = [key for key, length in lengths.items() if shapes[key[0]][key[1]] > length]
+    assert name in LARGER or not larger
+
+
+@pytest.mark.parametrize("name", CHECKED[::4])
+def test_constant_channels_keep_the_outputs(name):
+    model = made(name)
+    zero_channels(model, "kernels")
+    assert_same(model, kr.compact(model, verify=False), inputs_of(model))
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_smaller_model_saves_loads_and_trains(name, tmp_path):
+    model = made(name)
+    zero_channels(model, "whole")
+    small, x = kr.compact(model), inputs_of(model)
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    assert_same(small, loaded, x)
+    small.compile("sgd", "mse")
+    before = small.get_weights()
+    small.fit(x, ops.zeros(np.shape(outputs(model, x)[0])), verbose=0)
+    assert any(np.any(a != b) for a, b in zip(before, small.get_weights(), strict=True))
+
+
+def dense_pair(**kwargs):
+    model = compact_models.of((3,), layers.Dense(8, **kwargs, name="a"), layers.Dense(2, name="b"))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize(("multiple", "left"), [(1, 3), (2, 4), (4, 4), (5, 5), (7, 7), (9, 8)])
+def test_sizes_are_rounded_up(multiple, left):
+    model = dense_pair()
+    kernel = model.layers[0].kernel
+    kernel.assign(np.where(np.arange(8) < 3, ops.convert_to_numpy(kernel), 0))
+    small = kr.compact(model, multiple_of=multiple)
+    assert small.layers[0].units == left
+    assert_same(model, small, np.ones((2, 3), "float32"))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="compiles for every example")
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_whatever_dies_the_outputs_stay(data):
+    model = made("inverted residual")
+    groups = channels(model).free()
+    for group in groups:
+        dead = data.draw(st.lists(st.booleans(), min_size=group.size, max_size=group.size))
+        roles = data.draw(st.sampled_from(sorted(PATTERNS)))
+        zero_some(group, np.array(dead), PATTERNS[roles])
+    assert_same(model, kr.compact(model, verify=False), inputs_of(model))
+
+
+def test_a_unit_that_only_dead_units_read_goes_too():
+    model = compact_models.of((3,), *(layers.Dense(n, activation="relu") for n in (4, 4, 4, 1)))
+    first, second, third, last = (layer.kernel for layer in model.layers)
+    last.assign([[1.0], [0.0], [0.0], [0.0]])
+    third.assign(np.eye(4, k=0))
+    second.assign(np.eye(4))
+    small = kr.compact(model)
+    assert [layer.units for layer in small.layers] == [1, 1, 1, 1]
+    assert first.shape == (3, 4)
+
+
+def test_a_model_without_zeros_is_equal():
+    model = made("residual")
+    for one, other in zip(kr.compact(model).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_axis_is_never_emptied():
+    model = dense_pair()
+    model.layers[0].kernel.assign(np.zeros((3, 8)))
+    small = kr.compact(model)
+    assert small.layers[0].units == 1
+    assert_same(model, small, np.ones((2, 3), "float32"))
+
+
+@keras.saving.register_keras_serializable(package="compact")
+class Halved(layers.Layer):
+    """Scales by a number that depends on how many channels there are."""
+
+    def call(self, x):
+        return x * (1.0 / x.shape[-1])
+
+
+def test_what_depends_on_sizes_is_found_by_the_comparison():
+    model = compact_models.of((3,), layers.Dense(8), Halved(), layers.Dense(2))
+    model.layers[0].kernel.assign(np.eye(3, 8))
+    assert kr.compact(model, verify=False).layers[0].units == 3
+    assert kr.compact(model).layers[0].units == 8
+
+
+def test_a_wrong_model_is_not_returned(monkeypatch):
+    monkeypatch.setattr(removal.Removal, "_spread", lambda self: False)
+    with pytest.raises(ValueError, match="Expected the same outputs"):
+        kr.compact(dense_pair())
+
+
+def test_inputs_may_be_given():
+    model = dense_pair()
+    kr.compact(model, verify=np.ones((5, 3), "float32"))
+
+
+def test_what_cannot_be_done_is_said():
+    with pytest.raises(ValueError, match=r"Expected a keras\.Model"):
+        kr.compact(layers.Dense(2))
+    with pytest.raises(ValueError, match="Expected a built Sequential or Functional"):
+        kr.compact(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(ValueError, match="multiple_of=0"):
+        kr.compact(dense_pair(), multiple_of=0)
+    with pytest.raises(ValueError, match="made again from its config"):
+        kr.compact(made("tied"))
+
+
+SMALLEST = ["MobileNetV3Small", "MobileNetV2"]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="slow elsewhere")
+@pytest.mark.parametrize("name", SMALLEST)
+def test_an_application(name):
+    made_by = getattr(keras.applications, name)
+    model = made_by(weights=None, input_shape=(32, 32, 3), alpha=0.35, classes=3)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if "variance" in weight.path:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif len(weight.shape) == 1:
+            weight.assign(rng.normal(size=weight.shape) * 0.1 + ("gamma" in weight.path))
+    zero_channels(model, "whole")
+    small = kr.compact(model)
+    assert small.count_params() < 0.35 * model.count_params()
