@@ -94,6 +94,6 @@ def test_a_log_that_cannot_be_written_stops_before_training(tmp_path):
 
 def test_weights_are_in_the_logs_if_asked_for(tmp_path):
     assert set(fit(tmp_path / "log.jsonl").history) == {
-        *("loss", "sparsity", "group_sparsity", "penalty")
+        *("loss", "sparsity", "group_sparsity", "penalty", "parameters_left", "macs_left")
     }
     assert any(name.startswith("sparsity/") for name in read_lines(tmp_path / "log.jsonl"))

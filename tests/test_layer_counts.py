@@ -111,7 +111,10 @@ def test_groups_of_each_layer(layer, shape, axes):
         assert row.outputs == len(list(by_groups(w, outputs)))
         assert row.left == left_of(w, inputs, outputs) < w.size
     assert table.parameters == model.count_params()
-    assert table.parameters_left == table.parameters - table.size + sum(r.left for r in table)
+    alone = table.parameters - table.size + sum(row.left for row in table)
+    assert sum(layer.left for layer in table.layers) == alone
+    # Inputs and outputs of a model stay.
+    assert table.parameters_left == table.parameters
 
 
 # Multiply-adds written out by hand from the definition of each layer, in the order of CASES.
@@ -144,7 +147,9 @@ def test_multiply_adds_of_each_layer(case):
     thinned = sparsity(model)
     assert thinned.macs == macs
     uses = {row.path: row.macs // row.size for row in table}
-    assert thinned.macs_left == sum(uses[row.path] * row.left for row in thinned)
+    alone = sum(uses[row.path] * row.left for row in thinned)
+    assert sum(layer.macs_left for layer in thinned.layers) == alone
+    assert thinned.macs_left == macs
 
 
 def test_dead_units_need_kernel_and_bias():

@@ -39,7 +39,7 @@ def test_a_layer_of_ones_own_has_the_figures_that_its_rules_say():
         table = sparsity(model)
         [row] = table.rows
         assert (row.inputs, row.outputs, row.zero_inputs, row.zero_outputs) == (4, 5, 1, 2)
-        assert (table.macs, table.macs_left) == (7 * 5 * 4, 7 * 3 * 3)
+        assert (table.macs, table.layers[0].macs_left) == (7 * 5 * 4, 7 * 3 * 3)
 
 
 def test_a_class_inherits_each_rule_that_it_does_not_have():

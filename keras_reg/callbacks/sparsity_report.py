@@ -19,7 +19,8 @@ class SparsityReport(keras.callbacks.Callback):
     """Puts what became zero into `logs` and prints a table when training ends.
 
     The keys are `sparsity`, the fraction of exact zeros, `group_sparsity`, that of inputs and
-    outputs that are all zero, `penalty`, the value of all penalties, and, if asked for,
+    outputs that are all zero, `penalty`, the value of all penalties, `parameters_left` and
+    `macs_left`, what remains without dead channels, where they are known, and, if asked for,
     `sparsity/<path>` for each kernel. History sees them, and so do EarlyStopping, ModelCheckpoint
     (`monitor="sparsity", mode="max"`), CSVLogger and TensorBoard, if they come after this callback
     in the list.

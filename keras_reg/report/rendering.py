@@ -167,8 +167,12 @@ def totals(report: Any) -> list[str]:
     """Figures of the whole model."""
     lines = []
     if report.layers:
-        lines.append(f"parameters: {_left(report.parameters, report.parameters_left)}")
-        lines.append(f"multiply-adds: {_macs(report)}")
+        of_zeros = "zero groups" if report.each_alone else "dead channels"
+        left = _left(report.parameters, report.parameters_left, of_zeros)
+        lines.append(f"parameters: {left}")
+        lines.append(f"multiply-adds: {_macs(report, of_zeros)}")
+        if report.each_alone:
+            lines.append(f"zero groups are counted in each weight alone: {report.each_alone}")
     units, heads = (sum(getattr(one, name) for one in report.layers) for name in ("units", "heads"))
     if units:
         dead = f"{report.dead_units:,} of {units:,}"
@@ -199,15 +203,15 @@ def _patterns(report: Any) -> list[str]:
     )
 
 
-def _left(whole: int, left: int | None) -> str:
+def _left(whole: int, left: int | None, of_zeros: str) -> str:
     if left is None or not whole:
         return f"{whole:,}"
-    return f"{whole:,}, without zero groups {left:,} ({left / whole:.1%})"
+    return f"{whole:,}, without {of_zeros} {left:,} ({left / whole:.1%})"
 
 
-def _macs(report: Any) -> str:
+def _macs(report: Any, of_zeros: str) -> str:
     if report.macs is not None:
-        return _left(report.macs, report.macs_left)
+        return _left(report.macs, report.macs_left, of_zeros)
     known = [layer for layer in report.layers if layer.macs is not None]
     at_least = sum(layer.macs for layer in known)
     return f"unknown for {len(report.layers) - len(known)} layers; the others {at_least:,}"

@@ -13,6 +13,7 @@ from keras_reg.report import penalties
 from keras_reg.report.analysis import analyze
 from keras_reg.report.compiled import Reader
 from keras_reg.report.counting import Reading, read_once
+from keras_reg.report.left import Remainder
 from keras_reg.report.rows import LayerSparsity, WeightSparsity
 from keras_reg.report.table import SparsityTable, table_of
 
@@ -32,6 +33,10 @@ def sparsity(model: keras.Model, tolerance: float = 0.0, gradients: Any = None) 
     Biases, normalization and counters have no row: their zeros are starting values, not sparsity.
     NumPy counts, on the host: nothing is compiled for one table. `SparsityReport`, which measures
     again and again, counts on the device, compiled.
+
+    What is left of parameters and multiply-adds, `parameters_left` and `macs_left`, is what remains
+    without the channels that do nothing: units, filters, heads and states that are constant, or
+    that nothing reads. The figures of rows and layers are those of each weight by itself.
 
     The multiply-adds come from the graph of a Sequential or Functional model. Where code calls a
     layer, in a subclassed model or a custom layer, they are not known and are None. They are those
@@ -62,8 +67,8 @@ def sparsity(model: keras.Model, tolerance: float = 0.0, gradients: Any = None) 
         >>> table = sparsity(model)
         >>> table.zeros, table.size, table.rows[0].zero_inputs, table.rows[0].zero_outputs
         (4, 6, 1, 0)
-        >>> table.macs, table.macs_left
-        (6, 4)
+        >>> table.macs, table.macs_left, table.rows[0].macs_left
+        (6, 6, 4)
     """
     return Meter(model, tolerance).measure(gradients)
 
@@ -90,6 +95,7 @@ class Meter:
         self._reader = Reader(self.analysis, self._tolerances) if over_time else None
         self._first_zero: list[dict[str, np.ndarray]] = []
         self._has_warned = False
+        self._remainder = Remainder(model, self.analysis.vectors)
 
     def measure(self, gradients: Any = None) -> SparsityTable:
         """Reads the weights as they are now."""
@@ -101,7 +107,8 @@ class Meter:
         if not self.tolerance:
             kernels = [counts._replace(near=0) for counts in reading.kernels]
             reading = reading._replace(kernels=kernels)
-        table = table_of(self.analysis, reading, self.tolerance, values, hint)
+        left = self._remainder.left(reading)
+        table = table_of(self.analysis, reading, self.tolerance, values, hint, left)
         self._warn(table)
         return table if gradients is None else self._with_stationarity(table, gradients)
 

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from keras_reg.report import export, rendering
 from keras_reg.report.analysis import Analysis, Layer, total
 from keras_reg.report.counting import Reading, alive_units
+from keras_reg.report.left import Left
 from keras_reg.report.rows import LayerSparsity, WeightSparsity, fraction, row_of
 from keras_reg.structure.graph import product
 
@@ -24,6 +25,10 @@ class SparsityTable:
         tolerance: float. What counts as near zero: |w| <= tolerance * max|w|, and not zero.
         penalty: float or None. Value of all penalties, of those on biases too.
         hint: str or None. What may help: that an L1 in the loss makes no exact zeros.
+        compact_parameters: int or None. Parameters left without the channels that do nothing.
+        compact_macs: int or None. Multiply-adds left without them.
+        each_alone: str or None. Why channels are not known, so that zero groups are counted in each
+            weight by itself.
 
     Example:
         >>> row = WeightSparsity("dense/kernel", (4, 2), zeros=6, zero_inputs=3, zero_outputs=0)
@@ -36,6 +41,9 @@ class SparsityTable:
     tolerance: float = 0.0
     penalty: float | None = None
     hint: str | None = None
+    compact_parameters: int | None = None
+    compact_macs: int | None = None
+    each_alone: str | None = None
 
     @property
     def size(self) -> int:
@@ -75,10 +83,15 @@ class SparsityTable:
 
     @property
     def parameters_left(self) -> int | None:
-        """Parameters left if the zero groups were removed, from each weight by itself.
+        """Parameters left if the channels that do nothing were removed, with all that reads them.
 
-        What a removal would entail elsewhere, in biases and in the next layer, is not counted.
+        What does nothing is constant, or not read by anything that stays: weights of the layer that
+        makes it and of its normalization are counted together with biases and all readers. Where
+        `each_alone` says why channels are not known, zero groups are left out of each weight by
+        itself.
         """
+        if self.compact_parameters is not None:
+            return self.compact_parameters
         left = total([row.left for row in self.rows])
         return None if left is None else self.parameters - self.size + left
 
@@ -89,7 +102,9 @@ class SparsityTable:
 
     @property
     def macs_left(self) -> int | None:
-        """Multiply-adds left if the zero groups were removed, from each weight by itself."""
+        """Multiply-adds left if the same were removed; None if those of a layer are not known."""
+        if self.compact_parameters is not None:
+            return self.compact_macs
         return total([layer.macs_left for layer in self.layers]) if self.layers else None
 
     @property
@@ -119,6 +134,8 @@ class SparsityTable:
             "group_sparsity": self.group_sparsity,
             "penalty": self.penalty or 0.0,
         }
+        both = {"parameters_left": self.parameters_left, "macs_left": self.macs_left}
+        figures |= {name: float(value) for name, value in both.items() if value is not None}
         rows = self.rows if per_weight else ()
         return {**figures, **{f"sparsity/{row.path}": row.sparsity for row in rows}}
 
@@ -177,7 +194,12 @@ class SparsityTable:
 
 
 def table_of(
-    analysis: Analysis, reading: Reading, tolerance: float, penalties: dict[int, float], hint: Any
+    analysis: Analysis,
+    reading: Reading,
+    tolerance: float,
+    penalties: dict[int, float],
+    hint: Any,
+    left: Left,
 ) -> SparsityTable:
     """The table of what was read in a model.
 
@@ -187,6 +209,7 @@ def table_of(
         tolerance: float.
         penalties: the value of the penalties on each variable, by its `id`.
         hint: str or None.
+        left: entries of variables that are left, or why that is not known.
     """
     rows = tuple(
         dataclasses.replace(row_of(kernel, counts), penalty=penalties.get(id(kernel.variable)))
@@ -195,7 +218,27 @@ def table_of(
     owned = {id(kernel.variable): row for kernel, row in zip(analysis.kernels, rows, strict=True)}
     layers = tuple(_layer(layer, owned, analysis, reading, penalties) for layer in analysis.layers)
     value = sum(penalties.values()) if penalties else None
-    return SparsityTable(rows, layers, tolerance, value, hint)
+    table = SparsityTable(rows, layers, tolerance, value, hint, each_alone=left.unknown)
+    return table if left.unknown else _compact(table, analysis, left)
+
+
+def _compact(table: SparsityTable, analysis: Analysis, left: Left) -> SparsityTable:
+    """The table with what is left of all layers together."""
+    gone = sum(
+        (product(tuple(variable.shape)) or 0) - left.of(variable)
+        for layer in analysis.layers
+        for variable in layer.variables
+    )
+    of_kernels = [product((left.of(one.variable), one.uses)) for one in analysis.kernels]
+    rows = total([row.macs_left for row in table.rows])
+    layers = total([layer.macs_left for layer in table.layers])
+    # The scores of heads that are left.
+    scores = None if rows is None or layers is None else layers - rows
+    return dataclasses.replace(
+        table,
+        compact_parameters=table.parameters - gone,
+        compact_macs=total([*of_kernels, scores]),
+    )
 
 
 def _layer(

@@ -90,11 +90,17 @@ class Call:
         """Two tensors are multiplied and summed over channels: a variable among them reads."""
         if first.is_constant != second.is_constant:
             self.reader.acts(labels, "reads")
+        else:
+            self.reader.consumed.append(labels)
 
     def multiplies(self, kernel: Traced, labels: Array) -> None:
         """A tensor is multiplied by another whose channels the result gets: a kernel makes them."""
         if kernel.is_constant and not all(x.is_constant for x in self.inputs):
             self.reader.acts(labels, "makes")
+
+    def pads(self, labels: Array) -> None:
+        """Channels get zeros at their edges, where a constant one would change."""
+        self.reader.padded.append(labels)
 
     def inner(self, layer: Any, inputs: list[Traced], outputs: list[Any]) -> list[Traced]:
         """Sends labels through a layer inside this one."""
@@ -107,17 +113,24 @@ class Reader:
 
     Args:
         labels: `Labels`.
+        slots: dict from a variable's `id` and an axis to its `Slot`.
+        times: dict from a variable's `id` to how often one example uses each of its entries.
+        operands: dict from labels to the slots of variables that operations are called with.
+        consumed: list of labels that products of two tensors sum over.
+        padded: list of labels of channels that get zeros at their edges.
     """
 
     def __init__(self) -> None:
         self.labels = Labels()
         self.slots: dict[tuple[int, int], Slot] = {}
         self.times: dict[int, int | None] = {}
-        self._operands: dict[int, tuple[int, int]] = {}
+        self.operands: dict[int, tuple[int, int]] = {}
+        self.consumed: list[Array] = []
+        self.padded: list[Array] = []
 
     def acts(self, labels: Array, role: str) -> None:
         """What variables do that operations are called with, by the labels that they brought."""
-        for key in {self._operands[one] for one in labels.tolist() if one in self._operands}:
+        for key in {self.operands[one] for one in labels.tolist() if one in self.operands}:
             self.slots[key].roles.add(role)
 
     def slot(self, variable: Any, axis: int, role: str, labels: Array | None = None) -> Array:
@@ -186,7 +199,7 @@ class Reader:
         is_new = key not in self.slots
         labels = self.slot(variable, axis, "carries")
         if is_new:
-            self._operands.update(dict.fromkeys(labels.tolist(), key))
+            self.operands.update(dict.fromkeys(labels.tolist(), key))
         return labels
 
     def _fix(self, variable: Any, why: str) -> None:
@@ -197,7 +210,7 @@ class Reader:
 
     def pin_unmade(self) -> None:
         """Pins what no layer makes or reads: indices of tables that code holds by itself."""
-        if not self._operands:
+        if not self.operands:
             return
         roots, _ = self.labels.solve()
         is_made = np.zeros(len(roots), bool)

@@ -54,7 +54,9 @@ def convolution(call: Any) -> Traced:
 def transposed(call: Any) -> Traced:
     """As a convolution, with the last two axes of the kernel the other way round."""
     kernel = call.operation.kernel
-    call.reads(kernel, -1, _inputs(call))
+    inputs = _inputs(call)
+    call.pads(inputs)  # Fewer kernels reach its edges.
+    call.reads(kernel, -1, inputs)
     return _filtered(call, call.makes(kernel, -2))
 
 
@@ -76,8 +78,14 @@ def separable(call: Any) -> Traced:
 
 
 def _inputs(call: Any) -> Array:
-    """The channels that a convolution gets."""
-    return call.inputs[0].on(channel_axis(call.operation))
+    """The channels that a layer gets."""
+    layer = call.operation
+    labels = call.inputs[0].on(channel_axis(layer))
+    kernel = getattr(layer, "kernel_size", None)
+    is_padded = getattr(layer, "padding", "valid") != "valid" and kernel and max(kernel) > 1
+    if is_padded or type(layer).__name__.startswith("ZeroPadding"):
+        call.pads(labels)
+    return labels
 
 
 def _filtered(call: Any, filters: Array) -> Traced:

@@ -26,6 +26,8 @@ def movement(call: Any) -> list[Traced]:
     outputs: list[dict[int, Array]] = [{} for _ in call.outputs]
     for x in call.inputs:
         for axis, labels in x.axes.items():
+            if type(call.operation).__name__ == "Pad":
+                call.pads(labels)
             _move(call, x, axis, labels, outputs)
     return [Traced(*one) for one in zip(call.outputs, outputs, strict=True)]
 

@@ -115,6 +115,7 @@ def dot_product_attention(call: Any) -> Traced:
     call.join(shared, value.on(2))
     call.join(heads, np.repeat(shared, len(heads) // len(shared)))
     call.join(query.on(3), key.on(3))
+    call.sums(query, key, query.on(3))
     if len(call.args) < 6 and call.kwargs.get("scale") is None:
         call.pin(query, f"{call.name} divides by the root of their number", [3])
     return Traced(call.outputs[0], {2: heads, 3: value.on(3)})
