@@ -11,11 +11,12 @@ export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 BIN := .venv/bin
+COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: quickstart test doctest lint notebooks zoo docs wheel check bench clean
 
-quickstart: .venv/examples
+quickstart: .venv/examples-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/dev
@@ -60,15 +61,16 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/examples: setup.cfg pyproject.toml | .venv/bin/python
-	$(INSTALL) -e '.[examples]'
+# PyTorch first and by version: left to itself pip takes a build of several gigabytes.
+.venv/examples-%: setup.cfg pyproject.toml | .venv/bin/python
+	$(if $(filter torch,$*),$(INSTALL) torch==2.13.0)
+	$(INSTALL) -e '.[examples$(if $(filter jax torch,$*),$(COMMA)$*)]'
 	touch $@
 
-# PyTorch first and by version: left to itself pip takes a build of several gigabytes.
 .venv/dev: setup.cfg pyproject.toml | .venv/bin/python
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) -e '.[examples,jax,notebooks,plot,test,torch]'
-	touch $@ .venv/examples
+	touch $@ $(foreach backend,tensorflow jax torch,.venv/examples-$(backend))
 
 .venv/docs: setup.cfg | .venv/bin/python
 	$(INSTALL) -e '.[docs]'
