@@ -1,8 +1,9 @@
 """Handwritten digits, trained three times from the same start: plain, L1 in the loss, Proximal.
 
 Keras's own L1 makes weights small. The proximal step makes them exactly zero, so that whole units
-and input pixels fall away. Data: scikit-learn's 1,797 digits of 8 x 8 pixels. Run with
-`python examples/quickstart.py`; it takes about a minute on two cores.
+and input pixels fall away: `compact` returns the smaller model without those units. Data:
+scikit-learn's 1,797 digits of 8 x 8 pixels. Run with `python examples/quickstart.py`; it takes
+about a minute on two cores.
 """
 
 import functools
@@ -75,6 +76,9 @@ def main(epochs=EPOCHS):
             report.add_row(name, f"{accuracy:.1%}", f"{table.sparsity:.1%}", *removed(table))
             results[name] = {"accuracy": accuracy, "sparsity": table.sparsity}
     rich.print(table, report)
+    small = kr.compact(model)
+    rich.print(kr.compacting.removable(model))
+    rich.print(kr.compare({"dense": model, "compact": small}, x_test, y_test, ["accuracy"]))
     return results
 
 

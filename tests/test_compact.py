@@ -199,6 +199,27 @@ def test_what_cannot_be_done_is_said():
         kr.compact(made("tied"))
 
 
+def test_what_goes_and_what_stays_is_said():
+    stack = layers.Conv2D(6, 3, activation="sigmoid", name="a"), layers.Conv2D(4, 1, name="b")
+    model = compact_models.of((8, 8, 1), *stack, layers.Conv2D(1, 3, padding="same", name="c"))
+    first, second, _ = (layer.kernel for layer in model.layers)
+    first.assign(np.where(np.arange(6) < 2, ops.convert_to_numpy(first), 0))
+    second.assign(np.where(np.arange(4) < 3, ops.convert_to_numpy(second), 0))
+    model.layers[1].bias.assign(np.arange(4.0))
+    found = kr.compacting.removable(model)
+    assert found.resized == (
+        ("a", (3, 3, 1, 6), (3, 3, 1, 2)),
+        ("b", (1, 1, 6, 4), (1, 1, 2, 4)),
+    )
+    assert found.stays == (("b", 1, "read where it is not, or is padded"),)
+    small = kr.compact(model)
+    assert found.parameters == (model.count_params(), small.count_params())
+    assert found.macs == (kr.sparsity(model).macs, kr.sparsity(small).macs)
+    lines = str(found).splitlines()
+    assert "a (3, 3, 1, 6) -> (3, 3, 1, 2)" in lines
+    assert max(map(len, lines)) <= 80
+
+
 SMALLEST = ["MobileNetV3Small", "MobileNetV2"]
 
 

@@ -7,7 +7,7 @@ import keras
 from keras_reg.compacting.rebuilding import Rebuilding
 from keras_reg.compacting.removal import Removal
 from keras_reg.compacting.resizing import Sizes, UnfitError
-from keras_reg.compacting.survey import survey_of
+from keras_reg.compacting.survey import Survey, survey_of
 from keras_reg.compacting.verifying import DifferentError, check_same
 from keras_reg.compacting.weights import Values
 from keras_reg.structure.channels.graph import is_graph
@@ -47,11 +47,11 @@ def compact(model: keras.Model, *, multiple_of: int = 1, verify: Any = True) -> 
         >>> [weight.shape for weight in small.weights]
         [(3, 2), (2,), (2, 2), (2,)]
     """
-    _check(model, multiple_of)
+    check(model, multiple_of)
     if verify is False:
-        return _built(model, multiple_of, opens=True)
+        return built(model, multiple_of, opens=True)[0]
     for opens in (True, False):
-        small = _built(model, multiple_of, opens)
+        small, _, _ = built(model, multiple_of, opens)
         try:
             check_same(model, small, None if verify is True else verify)
             return small
@@ -60,7 +60,8 @@ def compact(model: keras.Model, *, multiple_of: int = 1, verify: Any = True) -> 
     raise ValueError(f"Expected the same outputs. Received outputs that differ by {difference}")
 
 
-def _check(model: Any, multiple_of: Any) -> None:
+def check(model: Any, multiple_of: Any) -> None:
+    """Raises ValueError for what cannot be made smaller."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
     if not model.built or not is_graph(model):
@@ -74,13 +75,16 @@ def _check(model: Any, multiple_of: Any) -> None:
         )
 
 
-def _built(model: Any, multiple_of: int, opens: bool) -> Any:
-    """The smaller model. What a layer cannot do without stays, and all is solved again."""
+def built(model: Any, multiple_of: int, opens: bool) -> tuple[Any, Survey, Removal]:
+    """The smaller model and what it follows from.
+
+    What a layer cannot do without stays, and all is solved again.
+    """
     survey, run = survey_of(model, opens)
     while True:
         removal = Removal(survey, multiple_of)
         sizes = Sizes(survey, removal, Values(survey, removal))
         try:
-            return Rebuilding(sizes).model(model, run)
+            return Rebuilding(sizes).model(model, run), survey, removal
         except UnfitError as unfit:
             survey.keep(unfit.step, unfit.why)
