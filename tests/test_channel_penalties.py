@@ -234,6 +234,67 @@ def test_top_k_removes_the_channels_of_the_smallest_norms(scope, score):
     assert scores[gone].max() < scores[~gone].min()
 
 
+def cost_by_hand(of):
+    """What is left of two_layers() and residual(), by the channels that are."""
+    if of == "macs":
+        return {
+            two_layers: lambda a, b: 6 * a + a * b + 3 * b,
+            residual: lambda c: 36 * (27 * c + 9 * c + c * c) + 2 * c,
+        }
+    return {
+        two_layers: lambda a, b: 7 * a + 4 * a + (a + 1) * b + 3 * b + 3,
+        residual: lambda c: 28 * c + 10 * c + (c + 1) * c + 4 * c + 2 * c + 2,
+    }
+
+
+@pytest.mark.parametrize("make", [two_layers, residual])
+@pytest.mark.parametrize("of", ["parameters", "macs"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.75])
+def test_no_more_channels_go_than_the_budget_asks_for(sparsity, of, make):
+    model, cost = make(), cost_by_hand(of)[make]
+    penalty = TopK(sparsity, scope="all", of=of)
+    before, _ = step(model, {kr.channels(model): penalty})
+    norms = [np.array([norm_of(before, masks) for masks in ms]) for ms in members(model)]
+    gone, scores = dead(model), np.sort(np.concatenate(norms))
+    whole = cost(*map(len, norms))
+    kept = [np.sum(~one) for one in gone]
+    removed = sum(one.sum() for one in gone)
+    assert cost(*kept) <= (1 - sparsity) * whole
+    if removed:
+        assert np.concatenate(norms)[np.concatenate(gone)].max() == scores[removed - 1]
+        fewer = [np.sum(norm >= scores[removed - 1]) for norm in norms]
+        assert cost(*fewer) > (1 - sparsity) * whole
+
+
+def test_budget_counts_the_channels_that_are_not_selected_as_they_are():
+    model = two_layers()
+    chosen = kr.channels(model).matching("a")
+    step(model, {chosen: TopK(0.4, scope="all", of="macs")})
+    alive = 8 - dead(model)[0].sum()
+    whole = 6 * 8 + 8 * 5 + 15
+    assert 11 * alive + 15 <= 0.6 * whole < 11 * (alive + 1) + 15
+    with pytest.raises(ValueError, match=r"sparsity of at most 0.8543.*14.56%"):
+        step(model, {chosen: TopK(0.9, scope="all", of="macs")})
+    with pytest.raises(ValueError, match="Expected channels for `of='macs'`"):
+        TopK(0.5, scope="all", of="macs").prox(ops.ones((3, 3)), 0.1)
+    with pytest.raises(ValueError, match="Expected channels for `of='macs'`"):
+        step(model, TopK(0.5, scope="all", of="macs"))
+
+
+def test_budget_by_a_schedule_in_a_fit_that_is_saved(tmp_path):
+    ramp = schedules.Linear(0.0, 0.5, steps=6)
+    model = compiled(lambda m: {kr.channels(m): TopK(ramp, scope="all", of="macs", at_least=0.1)})
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    fit(model)
+    fit(again)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    a, b = (np.sum(~one) for one in dead(again))
+    assert 6 * a + a * b + 3 * b <= 0.5 * 103
+
+
 def test_floor_of_a_group_of_channels():
     model = two_layers()
     penalty = TopK(0.6, scope="all", at_least=0.3)

@@ -16,6 +16,7 @@ from keras_reg.ops import (
     backend,
     bits,
     blocks,
+    budgets,
     groups,
     isotonic,
     matrix,
@@ -87,6 +88,7 @@ OPS = {
     "normal": (lambda *a: random.normal((4, 5), *a), SEED, STEP),
     "nibble_counts": (lambda x: bits.nibble_counts(bits.pack(x != 0)), W),
     "pack": (lambda x: bits.pack(x != 0), W),
+    "ranks": (lambda x: ranks.ranks([x])[0], ROW),
     "random_signs": (lambda seed: matrix.random_signs(2, 4, seed), SEED),
     "rank_mask": (lambda s: matrix.rank_mask(s, (6, 4)), ROW),
     "reduced": (lambda x: sums.reduced(x, (0,)), np.ones((32, 5), "float32")),
@@ -110,6 +112,15 @@ OPS = {
     "unpack": (lambda x: bits.unpack(bits.pack(x != 0), 4), W),
     "unit": (matrix.unit, ROW),
     "weight_seed": (matrix.weight_seed, W),
+    "within_budget": (
+        lambda x: budgets.within_budget(
+            [ranks.ranks([x])[0]],
+            budgets.Budget([budgets.Term(1, [budgets.Axis(0, [(0, 1)])])]),
+            0.5,
+            0,
+        ),
+        ROW,
+    ),
     "with_sign_of": (norms.with_sign_of, W, SCALE),
 }
 # Public functions of the subpackage that take no tensor, or run what is given to them.

@@ -289,6 +289,8 @@ def test_several_learning_rates_or_the_adaptive_metric_are_refused():
         ({"scope": "model"}, "scope='model'"),
         ({"score": "sum"}, "score='sum'"),
         ({"at_least": 0.1}, "scope='variable'"),
+        ({"of": "macs"}, "of='macs'"),
+        ({"of": "weights", "scope": "all"}, "of='weights'"),
         ({"at_least": 2.0, "scope": "all"}, "at_least=2.0"),
         ({"sparsity": 0.95, "at_least": 0.1, "scope": "all"}, "sparsity=0.95"),
         (

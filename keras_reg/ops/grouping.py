@@ -2,12 +2,14 @@
 
 import abc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
+from keras_reg.ops.budgets import Budget
 from keras_reg.ops.norms import GroupAxis, group_norms, group_size
 from keras_reg.ops.sums import sum_of_squares
 
@@ -24,12 +26,14 @@ class Grouping(abc.ABC):
         fan_ins: tuple of ints or None. For each set, the number of weights that lead to one output.
         costs: tuple of numbers or None. For each set, what one group costs: a penalty weighs groups
             by it in place of the root of their size.
+        budgets: dict from "parameters" and "macs", where known, to `Budget`s over the sets.
     """
 
     sizes: tuple[int, ...]
     counts: tuple[int, ...]
     fan_ins: tuple[int, ...] | None = None
     costs: tuple[float, ...] | None = None
+    budgets: Mapping[str, Budget] = MappingProxyType({})
 
     @abc.abstractmethod
     def norms(self, ws: Sequence[Any]) -> list[Any]:
@@ -109,6 +113,7 @@ class Across(Grouping):
         shapes: the tensors' shapes.
         sets: for each set of groups its `Place`s.
         costs: for each set what one group costs, or None.
+        budgets: what is left of a model by the groups that stay, or None.
 
     Example:
         >>> import keras
@@ -127,7 +132,9 @@ class Across(Grouping):
         shapes: Sequence[tuple[int, ...]],
         sets: Sequence[Sequence[Place]],
         costs: Sequence[float] | None = None,
+        budgets: dict[str, Budget] | None = None,
     ):
+        self.budgets = budgets or {}
         self._shapes = [tuple(shape) for shape in shapes]
         self._sets = [list(places) for places in sets]
         self.counts = tuple(len(places[0].indices) for places in self._sets)

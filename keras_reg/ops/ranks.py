@@ -57,6 +57,29 @@ def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
     return _largest_of_all(list(tensors), ops.clip(ops.cast(count, "int32"), 0, size))
 
 
+def ranks(tensors: Sequence[Any]) -> list[Any]:
+    """The place of every number among those of several vectors, from the largest, which has 0.
+
+    Of equal numbers the first comes first. It takes a sort.
+
+    Args:
+        tensors: float tensors of rank 1, of one dtype. A NaN counts as the largest.
+    Shapes: result: for each of `tensors` one of its shape, int32.
+
+    Example:
+        >>> import keras
+        >>> x, y = keras.ops.array([1.0, 3.0]), keras.ops.array([2.0])
+        >>> [keras.ops.convert_to_numpy(rank).tolist() for rank in ranks([x, y])]
+        [[2, 0], [1]]
+    """
+    joined = _comparable(ops.concatenate(list(tensors)))
+    places = ops.argsort(ops.argsort(-joined))
+    ends = list(itertools.accumulate(x.shape[0] for x in tensors))
+    starts = [0, *ends[:-1]]
+    pairs = zip(starts, ends, strict=True)
+    return [ops.cast(places[start:end], "int32") for start, end in pairs]
+
+
 def lamp_scores(x: Any) -> Any:
     """LAMP: the square of each number over the sum of all squares that are not smaller.
 

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_reg.ops.budgets import Budget
 from keras_reg.ops.grouping import Across, Place
+from keras_reg.optimizers.model_budgets import budgets_of, from_lists, to_lists
 from keras_reg.structure import is_kernel
 from keras_reg.structure.axes import Weight
 from keras_reg.structure.channels import Channels
@@ -51,6 +53,7 @@ class ChannelGroups:
         order: the paths of all the model's trainable variables, in order. A model that is loaded
             may have others: a Sequential one does not begin them with its name.
         names: for the `id` of the variables of a live model their paths, or None.
+        budgets: what is left of the model by the channels that stay, as `Across` takes them.
 
     Example:
         >>> columns = Entries("dense/kernel", 1, np.array([[0], [1]]), True)
@@ -66,8 +69,10 @@ class ChannelGroups:
         groups: Sequence[ChannelGroup],
         order: Sequence[str] = (),
         names: dict[int, str] | None = None,
+        budgets: dict[str, Budget] | None = None,
     ):
         self.groups, self.order, self._names = list(groups), list(order), names
+        self.budgets = budgets or {}
 
     def __repr__(self) -> str:
         sizes = [f"{group.name}: {len(group.parts[0].indices)}" for group in self.groups]
@@ -105,7 +110,8 @@ class ChannelGroups:
                 for part in chosen
             ]
             groups.append(ChannelGroup(group.name, cost, parts))
-        return cls(groups, [names[id(v)] for v in channels.variables if v.trainable], names)
+        order = [names[id(v)] for v in channels.variables if v.trainable]
+        return cls(groups, order, names, budgets_of(channels, free))
 
     def on(self, weights: Sequence[Weight]) -> tuple[list[Any], Across]:
         """The variables that an optimizer trains, and how the channels group their weights.
@@ -117,13 +123,17 @@ class ChannelGroups:
         Raises: ValueError if no channels are left.
         """
         found = self._find(weights)
-        groups = [group for group in self.groups if _trained(group, found) == 1.0]
+        chosen = [n for n, group in enumerate(self.groups) if _trained(group, found) == 1.0]
+        groups = [self.groups[n] for n in chosen]
         if not groups:
             raise ValueError(
                 "Expected channels made by kernels that the optimizer trains. Received: "
                 f"{self}, and the variables {[weight.name for weight in weights][:8]}"
             )
-        return _grouped(groups, found)
+        sizes = [len(group.parts[0].indices) for group in self.groups]
+        kept = {place: one for one, place in enumerate(chosen)}
+        budgets = {name: budget.without(kept, sizes) for name, budget in self.budgets.items()}
+        return _grouped(groups, found, budgets)
 
     def warn_of_frozen(self, weights: Sequence[Weight]) -> None:
         """Warns of channels of which an optimizer trains some kernels and not all."""
@@ -151,6 +161,7 @@ class ChannelGroups:
         """The groups in plain Python values."""
         return {
             "order": self.order,
+            "budgets": {name: to_lists(budget) for name, budget in self.budgets.items()},
             "groups": [
                 {
                     "name": group.name,
@@ -180,6 +191,7 @@ class ChannelGroups:
                 for group in config["groups"]
             ],
             config["order"],
+            budgets={name: from_lists(terms) for name, terms in config["budgets"].items()},
         )
 
 
@@ -245,7 +257,9 @@ def _trained(group: ChannelGroup, found: dict[str, Any]) -> float:
     return sum(made) / max(1, len(made))
 
 
-def _grouped(groups: list[ChannelGroup], found: dict[str, Any]) -> tuple[list[Any], Across]:
+def _grouped(
+    groups: list[ChannelGroup], found: dict[str, Any], budgets: dict[str, Budget]
+) -> tuple[list[Any], Across]:
     names = dict.fromkeys(part.name for group in groups for part in group.parts)
     tensor = {name: place for place, name in enumerate(name for name in names if name in found)}
     sets = [
@@ -254,7 +268,8 @@ def _grouped(groups: list[ChannelGroup], found: dict[str, Any]) -> tuple[list[An
     ]
     variables = [found[name] for name in tensor]
     costs = [group.cost for group in groups if group.cost is not None]
-    return variables, Across([tuple(v.shape) for v in variables], sets, costs or None)
+    shapes = [tuple(variable.shape) for variable in variables]
+    return variables, Across(shapes, sets, costs or None, budgets)
 
 
 def _packed(indices: np.ndarray) -> list[Any]:

@@ -9,9 +9,10 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.budgets import Budget, within_budget
 from keras_reg.ops.grouping import Grouping, Within
 from keras_reg.ops.norms import GroupAxis, check_group_axis
-from keras_reg.ops.ranks import lamp_scores, largest, largest_of_all
+from keras_reg.ops.ranks import lamp_scores, largest, largest_of_all, ranks
 from keras_reg.regularizers.group_weights import check_no_groups
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.projection import Projection
@@ -53,6 +54,9 @@ class TopK(Projection):
             empties a layer before the others; it takes a sort of each variable.
         at_least: float from 0 to 1. With `scope="all"`, the fraction of its weights, or groups,
             rounded up, that every variable keeps. Where a schedule goes beyond, this floor holds.
+        of: "groups", "parameters" or "macs". What `sparsity` is a fraction of. On channels, with
+            `scope="all"`: as many are removed, those with the lowest score first, that the model
+            without them has no more than 1 - sparsity of its parameters or multiply-adds.
     Shapes: w: any rank. value: (), float32. prox: as w, same dtype.
     Raises: ValueError if an argument is out of range, if `at_least` leaves too few weights to
         remove, or if it is put in a layer.
@@ -74,6 +78,7 @@ class TopK(Projection):
         scope: str = "variable",
         score: str = "magnitude",
         at_least: float = 0.0,
+        of: str = "groups",
     ):
         super().__init__()
         self.sparsity = schedules.check_value(sparsity, "sparsity", at_least=0, at_most=1)
@@ -81,17 +86,25 @@ class TopK(Projection):
         self.scope = _check_choice(scope, "scope", ("variable", "all"))
         self.score = _check_choice(score, "score", ("magnitude", "fan_in", "lamp"))
         self.at_least = schedules.check_number(at_least, "at_least", at_least=0, at_most=1)
+        self.of = _check_choice(of, "of", ("groups", "parameters", "macs"))
         self._fan_in: int | None = None
         self._check_floor()
 
     def _check_floor(self) -> None:
+        if self.of != "groups" and self.scope != "all":
+            raise ValueError(
+                f'Expected `of="groups"` without `scope="all"`. Received: of={self.of!r}, '
+                f"scope={self.scope!r}"
+            )
         if self.at_least and self.scope != "all":
             raise ValueError(
                 'Expected `at_least` to be 0 without `scope="all"`. '
                 f"Received: at_least={self.at_least!r}, scope={self.scope!r}"
             )
-        last = schedules.evaluate(self.sparsity, _LATEST) if self.at_least else 0.0
-        if self.at_least > 1.0 - float(last) + 1e-6:
+        # Here and not when it is used, which may be while a step is traced.
+        is_asked = self.at_least or self.of != "groups"
+        self._last = float(schedules.evaluate(self.sparsity, _LATEST)) if is_asked else 0.0
+        if self.of == "groups" and self.at_least > 1.0 - self._last + 1e-6:
             raise ValueError(
                 "Expected `at_least` to be at most 1 - sparsity. "
                 f"Received: at_least={self.at_least!r}, sparsity={schedules.shown(self.sparsity)}"
@@ -135,6 +148,9 @@ class TopK(Projection):
                 'Expected a `score` of "magnitude" or "lamp" on channels, which span variables of '
                 f"several fan-ins. Received: {self}"
             )
+        if self.of != "groups":
+            self._check_budget(grouping)
+            return
         count, floor = sum(grouping.counts), sum(self._floors(grouping))
         if not callable(self.sparsity) and floor > count - self._zeros(count, None):
             raise ValueError(
@@ -149,6 +165,7 @@ class TopK(Projection):
             "scope": self.scope,
             "score": self.score,
             "at_least": self.at_least,
+            "of": self.of,
         }
 
     def _kept(self, w: Any, iteration: Any) -> Any:
@@ -167,13 +184,41 @@ class TopK(Projection):
         if self.scope == "variable":
             pairs = zip(scores, grouping.counts, strict=True)
             return [largest(one, count - self._zeros(count, iteration)) for one, count in pairs]
+        floors = self._floors(grouping)
+        if self.at_least:
+            scores = [_above_others(*one) for one in zip(scores, floors, strict=True)]
+        if self.of != "groups":
+            return self._within_budget(scores, grouping, sum(floors), iteration)
         count = sum(grouping.counts)
         kept = count - self._zeros(count, iteration)
-        if self.at_least:
-            floors = self._floors(grouping)
-            scores = [_above_others(*one) for one in zip(scores, floors, strict=True)]
-            kept = ops.maximum(kept, sum(floors))
-        return largest_of_all(scores, kept)
+        return largest_of_all(scores, ops.maximum(kept, sum(floors)) if self.at_least else kept)
+
+    def _within_budget(
+        self, scores: list[Any], grouping: Grouping, least: int, iteration: Any
+    ) -> list[Any]:
+        share, budget = 1.0 - self._fraction(iteration), self._budget(grouping)
+        places = ranks(scores)
+        kept = within_budget(places, budget, share, least)
+        return [ops.less(one, kept) for one in places]
+
+    def _budget(self, grouping: Grouping) -> Budget:
+        if self.of not in grouping.budgets:
+            raise ValueError(
+                f"Expected channels for `of={self.of!r}`, as in `Proximal(..., "
+                "{keras_reg.channels(model): ...})`"
+                + (", whose multiply-adds are all known" if self.of == "macs" else "")
+                + f". Received: {self}"
+            )
+        return grouping.budgets[self.of]
+
+    def _check_budget(self, grouping: Grouping) -> None:
+        least = self._budget(grouping).share(self._floors(grouping), grouping.counts)
+        if least > 1.0 - self._last + 1e-6:
+            raise ValueError(
+                f"Expected a sparsity of at most {math.floor(1e4 * (1 - least)) / 1e4:g}: "
+                f"{least:.2%} of the {self.of} are left with no more channels than `at_least` "
+                f"keeps. Received: {self}"
+            )
 
     def _scores(self, norms: list[Any], grouping: Grouping) -> list[Any]:
         if self.score == "lamp":
@@ -192,13 +237,15 @@ class TopK(Projection):
         """How many of `count` are zero."""
         if not callable(self.sparsity):
             return round(self.sparsity * count)
-        if iteration is None:
+        return ops.cast(ops.round(self._fraction(iteration) * count), "int32")
+
+    def _fraction(self, iteration: Any) -> Any:
+        if callable(self.sparsity) and iteration is None:
             raise ValueError(
                 "Expected a float `sparsity` outside of Proximal, which alone knows the iteration "
                 f"that a schedule needs. Received: sparsity={self.sparsity!r}"
             )
-        fraction = ops.clip(schedules.evaluate(self.sparsity, iteration), 0.0, 1.0)
-        return ops.cast(ops.round(fraction * count), "int32")
+        return ops.clip(schedules.evaluate(self.sparsity, iteration), 0.0, 1.0)
 
 
 def _above_others(scores: Any, count: int) -> Any:

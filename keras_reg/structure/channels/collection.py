@@ -34,6 +34,7 @@ class Channels:
         variables: list of all the model's variables.
         readers: bool. Whether a penalty takes in the rows of the kernels that read the channels.
         weighting: str or None. What a penalty on one of the channels is weighed by.
+        times: dict from `id` of kernels to the multiply-adds of each weight, None if unknown.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class Channels:
         variables: Sequence[Any],
         readers: bool = False,
         weighting: str | None = None,
+        times: dict[int, int | None] | None = None,
     ) -> None:
         self.groups = tuple(groups)
         self.readers, self.weighting = readers, weighting
+        self.times = times or {}
         self._model = model
         self.variables = tuple(variables)
 
@@ -117,7 +120,7 @@ class Channels:
         whole channels as before, and what remains differs from the exact proximal step by terms of
         second order in the step.
         """
-        return Channels(self.groups, self._model, self.variables, True, self.weighting)
+        return self._of(self.groups, readers=True)
 
     def weighted(self, by: str) -> "Channels":
         """The same; a penalty on a channel is weighed by what it costs, relative to the mean.
@@ -132,7 +135,7 @@ class Channels:
         """
         if by not in ("parameters", "macs"):
             raise ValueError(f'Expected `by` to be "parameters" or "macs". Received: by={by!r}')
-        return Channels(self.groups, self._model, self.variables, self.readers, by)
+        return self._of(self.groups, weighting=by)
 
     def costs(self, groups: Iterable[Group]) -> list[float | None]:
         """What `weighted` makes of some groups: for each a factor, or None.
@@ -184,8 +187,9 @@ class Channels:
         pairs = zip(self.groups, named, strict=True)
         return self._of(group for group, is_named in pairs if keep(is_named))
 
-    def _of(self, groups: Iterable[Group]) -> "Channels":
-        return Channels(groups, self._model, self.variables, self.readers, self.weighting)
+    def _of(self, groups: Iterable[Group], **changed: Any) -> "Channels":
+        kept = {"readers": self.readers, "weighting": self.weighting, "times": self.times}
+        return Channels(groups, self._model, self.variables, **{**kept, **changed})
 
 
 def channels(model: Any) -> Channels:
@@ -217,12 +221,13 @@ def channels(model: Any) -> Channels:
         b             2       5     4  stays: an output of the model
     """
     own = {id(variable) for variable in model.weights}
+    reader = read(model)
     groups = [
         group
-        for group in groups_of(read(model))
+        for group in groups_of(reader)
         if any(id(part.variable) in own for part in group.parts)
     ]
-    return Channels(groups, model.name, model.weights)
+    return Channels(groups, model.name, model.weights, times=reader.times)
 
 
 def read(model: Any) -> Reader:

@@ -1,0 +1,124 @@
+"""Budgets: what is left of a model's parameters and multiply-adds when channels go."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class Axis(NamedTuple):
+    """An axis of a variable, on which channels have indices.
+
+    Args:
+        fixed: int. The number of indices that stay.
+        sets: list of pairs: a set of channels, and how many indices each of them has.
+    """
+
+    fixed: int
+    sets: list[tuple[int, int]]
+
+
+class Term(NamedTuple):
+    """A variable in a budget.
+
+    Args:
+        factor: number. What each weight costs, times the lengths of the axes without channels.
+        axes: list of `Axis`.
+    """
+
+    factor: float
+    axes: list[Axis]
+
+
+class Budget:
+    """A number that falls as channels go: a sum over variables of products of lengths.
+
+    Args:
+        terms: list of `Term`.
+
+    Example:
+        >>> kernel = Term(1, [Axis(3, []), Axis(0, [(0, 1)])])
+        >>> bias = Term(1, [Axis(0, [(0, 1)])])
+        >>> Budget([kernel, bias]).left([5]), Budget([kernel, bias]).left([2])
+        (20, 8)
+    """
+
+    def __init__(self, terms: Sequence[Term]):
+        self.terms = list(terms)
+
+    def left(self, counts: Sequence[Any]) -> Any:
+        """What is left of it.
+
+        Args:
+            counts: numbers, or float scalars. How many channels of each set are left.
+        """
+        total: Any = 0
+        for factor, axes in self.terms:
+            product: Any = factor
+            for fixed, sets in axes:
+                product = product * (fixed + sum(width * counts[one] for one, width in sets))
+            total = total + product
+        return total
+
+    def without(self, sets: dict[int, int], sizes: Sequence[int]) -> "Budget":
+        """The same over some sets of channels, where the others stay whole.
+
+        Args:
+            sets: dict from a set to its new number.
+            sizes: how many channels each set has.
+        """
+        terms = []
+        for factor, axes in self.terms:
+            changed = []
+            for fixed, members in axes:
+                whole = sum(width * sizes[one] for one, width in members if one not in sets)
+                kept = [(sets[one], width) for one, width in members if one in sets]
+                changed.append(Axis(fixed + whole, kept))
+            terms.append(Term(factor, changed))
+        return Budget(terms)
+
+    def share(self, counts: Sequence[Any], all_counts: Sequence[int]) -> Any:
+        """What is left, as a share of the whole.
+
+        Args:
+            counts: as `left` takes them.
+            all_counts: how many channels each set has.
+        """
+        whole = max(1, self.left(all_counts))
+        return Budget([Term(factor / whole, axes) for factor, axes in self.terms]).left(counts)
+
+
+def within_budget(ranks: Sequence[Any], budget: Budget, share: Any, least: int) -> Any:
+    """How many of the best channels can stay so that no more than a share of a budget is left.
+
+    Args:
+        ranks: for each set of channels their places among all, from 0: int32 tensors.
+        budget: `Budget`.
+        share: float scalar from 0 to 1.
+        least: int. As many stay in any case.
+    Shapes: result: (), int32.
+
+    Example:
+        >>> budget = Budget([Term(1, [Axis(0, [(0, 1)]), Axis(0, [(1, 1)])])])
+        >>> ranks = [ops.array([0, 3], "int32"), ops.array([2, 1], "int32")]
+        >>> int(within_budget(ranks, budget, 0.5, 0))
+        3
+    """
+    sizes = [rank.shape[0] for rank in ranks]
+    size = sum(sizes)
+    # In float32 the whole may not be exactly 1.
+    limit = ops.cast(share, "float32") + 1e-6
+
+    def fits(count: Any) -> Any:
+        counts = [ops.sum(ops.cast(ops.less(rank, count), "float32")) for rank in ranks]
+        return ops.less_equal(budget.share(counts, sizes), limit)
+
+    def halve(step: Any, kept: Any) -> tuple[Any, Any]:
+        more = kept + step
+        is_more = ops.logical_and(ops.less_equal(more, size), fits(more))
+        return ops.right_shift(step, 1), ops.where(is_more, more, kept)
+
+    start = ops.convert_to_tensor(1 << max(0, size.bit_length() - 1), "int32")
+    state = (start, ops.zeros((), "int32"))
+    kept = ops.while_loop(lambda step, kept: ops.greater(step, 0), halve, state)[1]
+    return ops.maximum(kept, least)

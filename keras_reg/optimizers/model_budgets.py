@@ -1,0 +1,72 @@
+"""The parameters and multiply-adds of a model as budgets over its channels."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras_reg.ops.budgets import Axis, Budget, Term
+from keras_reg.structure import is_kernel
+from keras_reg.structure.channels import Channels, Group
+
+
+def budgets_of(channels: Channels, groups: Sequence[Group]) -> dict[str, Budget]:
+    """What is left of a model by the channels that stay of some of its groups.
+
+    Args:
+        channels: those of the model.
+        groups: the sets of channels of the budgets, in order.
+    Returns: a `Budget` for "parameters" and, if the use of every kernel is known, for "macs".
+    """
+    axes: dict[int, dict[int, list[tuple[int, int]]]] = {id(v): {} for v in channels.variables}
+    for number, group in enumerate(groups):
+        for part in group.parts:
+            on_axis = axes.get(id(part.variable), {}).setdefault(part.axis, [])
+            on_axis.append((number, part.indices.shape[1]))
+    sizes = [group.size for group in groups]
+    terms = {id(v): _term(tuple(v.shape), axes[id(v)], sizes) for v in channels.variables}
+    budgets = {"parameters": Budget(list(terms.values()))}
+    kernels = [variable for variable in channels.variables if is_kernel(variable)]
+    times = [channels.times.get(id(kernel), 0) for kernel in kernels]
+    if None not in times:
+        pairs = zip(kernels, times, strict=True)
+        used = [(terms[id(kernel)], uses) for kernel, uses in pairs if uses]
+        budgets["macs"] = Budget([Term(term.factor * uses, term.axes) for term, uses in used])
+    return budgets
+
+
+def to_lists(budget: Budget) -> list[Any]:
+    """A budget in plain Python values.
+
+    Example:
+        >>> to_lists(Budget([Term(2, [Axis(0, [(0, 1)])])]))
+        [[2, [[0, [[0, 1]]]]]]
+    """
+    return [
+        [factor, [[fixed, [list(one) for one in sets]] for fixed, sets in axes]]
+        for factor, axes in budget.terms
+    ]
+
+
+def from_lists(terms: list[Any]) -> Budget:
+    """The budget that `to_lists` returned.
+
+    Example:
+        >>> from_lists([[2, [[0, [[0, 1]]]]]]).left([3])
+        6
+    """
+
+    def axis(fixed: int, sets: list[Any]) -> Axis:
+        return Axis(fixed, [(number, width) for number, width in sets])
+
+    return Budget([Term(factor, [axis(*one) for one in axes]) for factor, axes in terms])
+
+
+def _term(
+    shape: tuple[int, ...], axes: dict[int, list[tuple[int, int]]], sizes: Sequence[int]
+) -> Term:
+    rest = math.prod(length for axis, length in enumerate(shape) if axis not in axes)
+    found = []
+    for axis, sets in axes.items():
+        indexed = sum(width * sizes[number] for number, width in sets)
+        found.append(Axis(shape[axis] - indexed, sets))
+    return Term(rest, found)
