@@ -28,7 +28,7 @@ class Network:
 
     Args:
         build: function without arguments that returns a compiled `keras.Model`.
-        penalty: as `Proximal` takes it.
+        penalty: as `Proximal` takes it, or a function of the model to that.
         seeds: list of ints.
         sample: a few inputs, to build a model that does not know its inputs' shape.
         metric: as `Proximal` takes it.
@@ -39,8 +39,10 @@ class Network:
     def __init__(self, build: Callable, penalty: Any, seeds: list[int], sample: Any, metric: str):
         self._build, self._sample = build, sample
         self._first: tuple[Any, Any] = (None, None)
-        self.unit = _unit(penalty)
         self.model = self.fresh(seeds[0])
+        if callable(penalty) and not isinstance(penalty, Penalty):
+            penalty = penalty(self.model)
+        self.unit = _unit(penalty)
         self.optimizer = self.model.optimizer = _wrapped(self.model, penalty, metric)
         self.proximal = Proximal.of(self.model)
         self.optimizer.build(self.model.trainable_variables)

@@ -8,7 +8,7 @@ import numpy as np
 from keras_reg.selection.examples import Batches, Examples
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network, State
-from keras_reg.selection.schedule import Batching
+from keras_reg.selection.schedule import Batching, draw_seed
 from keras_reg.selection.scoring import Score
 
 # Examples in a batch that is scored, and that a call of `fit` takes: more need more memory alone.
@@ -85,6 +85,8 @@ class OneByOne:
 
     def _fit(self, member: Member, epochs: int, visit: int) -> None:
         model = self.network.model
+        # PyTorch's dropout draws from the global generator, whatever the seed of the layer.
+        keras.utils.set_random_seed(draw_seed(member, visit))
         if isinstance(self.examples, Batches) or self.batching is None:
             model.fit(self.examples.x, epochs=epochs, verbose=0)
             return

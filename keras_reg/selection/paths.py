@@ -39,6 +39,7 @@ def path(
     metric: str = "euclidean",
     stack: bool | None = None,
     chunk: int | None = None,
+    folder: Any = None,
     verbose: int = 1,
 ) -> PathResult:
     """Trains a network along strengths of a penalty and scores it at each.
@@ -64,7 +65,8 @@ def path(
         x: array, or a list or dict of arrays, with a row for each example; or, without folds, a
             dataset: `tf.data`, `keras.utils.PyDataset` or a PyTorch `DataLoader`.
         y: as `x`; None for a dataset.
-        penalty: a penalty or a dict from patterns to penalties, as `Proximal` takes them. Their
+        penalty: a penalty or a dict from patterns to penalties, as `Proximal` takes them, or a
+            function of the model to these, for `keras_reg.channels(model)` in a dict. Their
             strengths count only relative to each other.
         epochs: int >= 1. At the weakest strength. One epoch is as many updates as a pass over all
             rows.
@@ -88,6 +90,8 @@ def path(
         metric: as `Proximal` takes it.
         stack: bool or None. Whether members are trained at once; None: where it is possible.
         chunk: int or None. How many members at once; None: what fits into 1 GiB.
+        folder: str or path, or None. Where what is trained is kept after each strength: the same
+            call goes on from there if it was stopped. Delete it when done.
         verbose: 0 or 1. Whether a bar is shown.
 
     Returns:
@@ -96,7 +100,8 @@ def path(
     Raises:
         TypeError: if `build` returns no model.
         ValueError: if an argument is out of range; if data or penalties do not fit; if `build`
-            returns another architecture, or the same model, a second time.
+            returns another architecture, or the same model, a second time; if `folder` holds
+            another run or a damaged file.
         ImportError: if scikit-learn is needed and missing.
     Warns: if it was interrupted.
     Reference: Friedman, Hastie & Tibshirani, "Regularization Paths for Generalized Linear Models
@@ -119,7 +124,16 @@ def path(
         (0.75, 2)
     """
     setting = Setting(
-        epochs, further_epochs, strengths, smallest, batch_size, metric, stack, chunk, bool(verbose)
+        epochs,
+        further_epochs,
+        strengths,
+        smallest,
+        batch_size,
+        metric,
+        stack,
+        chunk,
+        folder,
+        bool(verbose),
     )
     seeds, held_out = check_seeds(seeds), _held_out(validation_data)
 
@@ -150,15 +164,12 @@ def path(
 
 def _fill(result: PathResult, prepared: Prepared, verbose: bool) -> None:
     """Trains the members, some at once, and puts what is seen into the result."""
-    members = prepared.members
     with progress(result.done.size, verbose) as advance:
         try:
-            for chunk in prepared.chunks:
-                mine = tuple(members[number] for number in chunk)
-                for visit, _ in prepared.walk.visits(mine, result.strengths):
-                    result.add(visit, chunk)
-                    strength = result.strengths[visit.place]
-                    advance(len(chunk), f"strength {strength:.3g}, zeros {visit.zeros[0]:.0%}")
+            for chunk, visit in prepared.visits():
+                result.add(visit, chunk)
+                strength = result.strengths[visit.place]
+                advance(len(chunk), f"strength {strength:.3g}, zeros {visit.zeros[0]:.0%}")
         except KeyboardInterrupt:
             warnings.warn(
                 f"Interrupted after {int(result.done.sum())} of {result.done.size} strengths and "

@@ -1,14 +1,16 @@
 """All that is checked and built before members are trained."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from keras_reg import schedules
+from keras_reg.regularizers import Penalty
 from keras_reg.selection.examples import Batches, Examples, examples_of
 from keras_reg.selection.grid import check_strengths, largest_strength
+from keras_reg.selection.keeping import Kept, fingerprint
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network
 from keras_reg.selection.one_by_one import OneByOne
@@ -16,7 +18,7 @@ from keras_reg.selection.progress import progress
 from keras_reg.selection.schedule import Batching
 from keras_reg.selection.scoring import check_score
 from keras_reg.selection.stacked import Stacked, why_not_stacked
-from keras_reg.selection.visits import Walk
+from keras_reg.selection.visits import Visit, Walk
 
 
 @dataclasses.dataclass
@@ -34,6 +36,7 @@ class Setting:
     metric: str
     stack: bool | None
     chunk: int | None
+    folder: Any
     verbose: bool
 
     def __post_init__(self) -> None:
@@ -54,17 +57,29 @@ class Prepared:
         walk: the `Walk`.
         members: the members.
         strengths: (strengths,) float array, from weak to strong.
+        kept: `Kept`, or None.
     """
 
     walk: Walk
     members: tuple[Member, ...]
     strengths: np.ndarray
+    kept: Kept | None = None
 
-    @property
-    def chunks(self) -> list[list[int]]:
-        """The numbers of the members that are trained at once."""
+    def visits(self) -> Iterator[tuple[list[int], Visit]]:
+        """The numbers of members that are trained at once, and what is seen of them.
+
+        What is kept from an earlier run is not trained again.
+        """
         numbers, size = list(range(len(self.members))), self.walk.trainer.chunk
-        return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+        chunks = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+        for place, chunk in enumerate(chunks):
+            seen, states = ([], None) if self.kept is None else self.kept.read(place)
+            yield from ((chunk, visit) for visit in seen)
+            members = tuple(self.members[number] for number in chunk)
+            for visit, now in self.walk.visits(members, self.strengths, len(seen), states):
+                if self.kept is not None:
+                    self.kept.write(place, visit, now())
+                yield chunk, visit
 
 
 def prepare(
@@ -106,13 +121,37 @@ def prepare(
         setting.further_epochs,
         any(member.test is not None for member in members),
     )
-    strengths = setting.strengths
+    kept = None
+    if setting.folder is not None:
+        kept = Kept(setting.folder, _run(network, walk, members, held_out, setting, penalty))
+    strengths = setting.strengths if kept is None or kept.strengths is None else kept.strengths
     if isinstance(strengths, int):
         with progress(1, setting.verbose) as advance:
             advance(0, "largest strength")
             largest = largest_strength(network, trainer, members, walk)
         strengths = np.geomspace(largest * setting.smallest, largest, strengths)
-    return Prepared(walk, members, strengths)
+    if kept is not None:
+        kept.begin(strengths)
+    return Prepared(walk, members, strengths, kept)
+
+
+def _run(
+    network: Network, walk: Walk, members: Any, held_out: Any, setting: Setting, penalty: Any
+) -> str:
+    """The fingerprint of all that decides the results."""
+    arrays = [
+        (one.x, one.y, one.weights)
+        for one in (walk.trainer.examples, walk.examples, held_out)
+        if isinstance(one, Examples)
+    ]
+    rows = [(str(one), one.train, one.test) for one in members]
+    arguments = dataclasses.asdict(setting) | {"folder": None, "verbose": None}
+    how = walk.trainer.name, walk.trainer.chunk, walk.score.name, walk.score.mode
+    # What a function does, its text does not tell.
+    given = "a function" if callable(penalty) and not isinstance(penalty, Penalty) else penalty
+    return fingerprint(
+        arrays, rows, how, repr(sorted(arguments.items(), key=str)), repr(given), network.starts
+    )
 
 
 def _sample(examples: Any) -> Any:

@@ -63,8 +63,18 @@ class Batching:
         if self.is_full:
             return np.tile(member.train, (steps, 1))
         count = steps * self.batch_size
-        fold = 0 if member.fold is None else member.fold + 1
-        random = np.random.default_rng([member.seed, fold, visit])
+        random = np.random.default_rng(draw_seed(member, visit))
         passes = math.ceil(count / len(member.train))
         order = np.concatenate([random.permutation(member.train) for _ in range(passes)])
         return order[:count].reshape(steps, self.batch_size)
+
+
+def draw_seed(member: Member, visit: int) -> int:
+    """A seed of its own for each member and strength.
+
+    Example:
+        >>> draw_seed(Member(None, 0), 0) == draw_seed(Member(0, 0), 0)
+        False
+    """
+    fold = 0 if member.fold is None else member.fold + 1
+    return int(np.random.SeedSequence([member.seed, fold, visit]).generate_state(1)[0])

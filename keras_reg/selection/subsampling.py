@@ -32,6 +32,7 @@ def stability(
     metric: str = "euclidean",
     stack: bool | None = None,
     chunk: int | None = None,
+    folder: Any = None,
     verbose: int = 1,
 ) -> StabilityResult:
     """Counts on how many halves of the rows each input is selected: stability selection.
@@ -59,6 +60,7 @@ def stability(
         metric: as `Proximal` takes it.
         stack: bool or None.
         chunk: int or None.
+        folder: str or path, or None.
         verbose: 0 or 1.
 
     Returns:
@@ -86,7 +88,16 @@ def stability(
     pairs = schedules.check_count(pairs, "pairs", at_least=1)
     seed = schedules.check_count(seed, "seed", at_least=0)
     setting = Setting(
-        epochs, further_epochs, strengths, smallest, batch_size, metric, stack, chunk, bool(verbose)
+        epochs,
+        further_epochs,
+        strengths,
+        smallest,
+        batch_size,
+        metric,
+        stack,
+        chunk,
+        folder,
+        bool(verbose),
     )
 
     def halves(examples: Any) -> tuple[Member, ...]:
@@ -100,14 +111,12 @@ def stability(
         raise ValueError("Expected a penalized weight that has inputs. Received: none")
     entry = np.full((len(members), 0), -1)
     with progress(len(members) * len(grid), bool(verbose)) as advance:
-        for numbers in prepared.chunks:
-            mine = tuple(members[number] for number in numbers)
-            for visit, _ in walk.visits(mine, grid):
-                if not entry.shape[1]:
-                    entry = np.full((len(members), visit.norms.shape[1]), -1)
-                # Strengths rise: the last one at which an input is selected is the strongest.
-                entry[numbers] = np.where(visit.norms != 0, visit.place, entry[numbers])
-                advance(len(numbers), f"strength {grid[visit.place]:.3g}")
+        for numbers, visit in prepared.visits():
+            if not entry.shape[1]:
+                entry = np.full((len(members), visit.norms.shape[1]), -1)
+            # Strengths rise: the last one at which an input is selected is the strongest.
+            entry[numbers] = np.where(visit.norms != 0, visit.place, entry[numbers])
+            advance(len(numbers), f"strength {grid[visit.place]:.3g}")
     return StabilityResult(grid, entry)
 
 
