@@ -46,10 +46,19 @@ def test_a_step_that_was_compiled_before_reads_the_rate_too():
     x = np.ones((4, 40), "float32")
     model.train_on_batch(x, x)
     dropout.step = 0
-    with mc_dropout(model):
+    with pytest.warns(UserWarning, match="rate 0"), mc_dropout(model):
         losses = [float(model.train_on_batch(x, x)) for _ in range(3)]
     assert max(losses) < 1e-6
     assert dropout.step == 0
+
+
+def test_samples_that_would_all_be_alike_are_told_of():
+    model, dropout = dropped(Linear(0.0, 1.0, steps=8))
+    with pytest.warns(UserWarning, match="Received: rate 0 at step 0"), mc_dropout(model):
+        pass
+    dropout.step = 2
+    with mc_dropout(model):  # A warning would be an error here.
+        pass
 
 
 def test_seeds_of_samples():

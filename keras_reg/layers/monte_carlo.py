@@ -1,6 +1,7 @@
 """Dropout at inference: many masks at the rates of one step, and schedules that stand still."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 import keras
@@ -19,6 +20,8 @@ def mc_dropout(model: keras.layers.Layer, seed: int = 0) -> Iterator[None]:
     that the model has reached, and every call draws other masks; on leaving it, seeds and counts
     are what they were. It acts on the layers' state, which compiled functions read too, without a
     retrace. The same seed at the same step gives the same samples.
+
+    Where every rate is 0 at that step, all samples are alike, which a warning says.
 
     Do not train or save the model inside of it.
 
@@ -46,6 +49,13 @@ def mc_dropout(model: keras.layers.Layer, seed: int = 0) -> Iterator[None]:
     found = [layer for layer in _all_layers(model) if isinstance(layer, Scheduled)]
     if not found:
         raise ValueError(f"Expected a model with layers of keras_reg.layers. Received: {model!r}")
+    if not any(layer.current_rate() > 0 for layer in found):
+        steps = sorted({layer.step for layer in found})
+        warnings.warn(
+            f"Expected a rate above 0 to sample at. Received: rate 0 at step {steps[0]} in every "
+            "layer of keras_reg.layers, so that all samples will be alike; `layer.step` can be set",
+            stacklevel=3,
+        )
     with contextlib.ExitStack() as stack:
         for layer in found:
             stack.enter_context(layer.sampling(seed))
