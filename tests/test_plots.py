@@ -49,6 +49,24 @@ def test_of_many_weights_the_sparsest_are_named(tmp_path):
     assert len(figure.axes[0].get_lines()) == 31
 
 
+def test_channels_mask_those_that_every_kernel_makes_zero(tmp_path):
+    x = keras.Input((4,))
+    first = layers.Dense(5, name="a")
+    second = layers.Dense(5, name="b")
+    y = layers.Add()([first(x), second(x)])
+    model = keras.Model(x, layers.Dense(2, name="out")(y))
+    first.kernel.assign(np.ones((4, 5)) * [0, 0, 1, 1, 2])
+    second.kernel.assign(np.ones((4, 5)) * [0, 3, 0, 1, 1])
+    figure = plots.channels(model)
+    image = figure.axes[0].get_images()[0].get_array()
+    assert np.ma.getmaskarray(image)[0].mean() == pytest.approx(1 / 5)
+    # Over both kernels, four rows each: the squares are 0, 9, 1, 2 and 5 times four.
+    assert np.unique(image[0].compressed()) == pytest.approx(np.sqrt([1 / 9, 2 / 9, 5 / 9, 1]))
+    text = saved(figure, tmp_path)
+    assert "a  1/5 zero" in text
+    assert "out (stays)  0/2 zero" in text
+
+
 @pytest.mark.parametrize(("side", "zero"), [("outputs", "2/5"), ("inputs", "1/4")])
 def test_group_norms_mask_zero_groups(side, zero, tmp_path):
     figure = plots.group_norms(model_with_zeros(), side)

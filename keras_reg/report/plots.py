@@ -8,6 +8,7 @@ import numpy as np
 from keras_reg.figures import empty_figure
 from keras_reg.report.analysis import analyze
 from keras_reg.report.counting import values as values_of
+from keras_reg.structure.channels import channels as channels_of
 
 # Lines beyond this many are grey and unnamed.
 _NAMED = 8
@@ -78,8 +79,6 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
     Raises:
         ValueError: if `group_axis` is neither, or the model is not built.
     """
-    from matplotlib import colors
-
     if group_axis not in ("inputs", "outputs"):
         raise ValueError(
             'Expected `group_axis` to be "inputs" or "outputs". '
@@ -87,6 +86,46 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
         )
     kernels = analyze(model).kernels
     norms = [_norms(kernel, group_axis) for kernel in kernels]
+    names = shorter([kernel.path for kernel in kernels])
+    figure, axes = _heat(norms, names)
+    axes.set_title(f"Norms of {group_axis}, sorted, as a share of the largest", loc="left")
+    axes.set_xlabel(f"share of the weight's {group_axis}")
+    return figure
+
+
+def channels(model: Any) -> Any:
+    """A heat map: the norm of each channel, layer by layer, zero ones in a colour of their own.
+
+    A row is a group of `keras_reg.channels`, in the order in which layers make them: units,
+    filters, heads or states; where a residual connection joins several layers, those of all. The
+    norm of a channel is that of all the kernel columns that make it, so that one which is zero in
+    each of them shows as such. Channels are sorted, largest first, and stretched to the same width:
+    a row with much red is a layer that thins out. Rows of channels that must stay are marked.
+
+    Args:
+        model: a built model.
+
+    Returns:
+        A matplotlib Figure.
+
+    Raises:
+        ValueError: if the model is not built, or its graph cannot be read.
+    """
+    groups = [group for group in channels_of(model) if group.made_by]
+    names = [
+        f"{name} (stays)" if group.pinned else name
+        for name, group in zip(shorter([g.name for g in groups]), groups, strict=True)
+    ]
+    figure, axes = _heat([_channel_norms(group) for group in groups], names)
+    axes.set_title("Norms of channels, sorted, as a share of the largest", loc="left")
+    axes.set_xlabel("share of the channels")
+    return figure
+
+
+def _heat(norms: list[np.ndarray], names: list[str]) -> tuple[Any, Any]:
+    """A row for each array of norms, all of one width, with what is zero apart."""
+    from matplotlib import colors
+
     width = 400
     image = np.array([row[np.arange(width) * len(row) // width] for row in norms])
     largest = image.max(axis=1, keepdims=True)
@@ -96,22 +135,18 @@ def group_norms(model: Any, group_axis: str = "outputs") -> Any:
     low = max(float(image.min()) if image.count() else 0.1, 1e-4)
     scale = colors.LogNorm(10 ** np.floor(np.log10(min(low, 0.9))), 1.0)
     drawn = axes.imshow(image, aspect="auto", interpolation="nearest", cmap=palette, norm=scale)
-    axes.set_title(f"Norms of {group_axis}, sorted, as a share of the largest", loc="left")
     axes.set_xticks([0, width / 2, width - 1], ["0%", "50%", "100%"])
-    axes.set_xlabel(f"share of the weight's {group_axis}")
     step = -(-len(norms) // 60)
-    names = [
-        f"{name}  {np.sum(row == 0)}/{len(row)} zero"
-        for name, row in zip(shorter([kernel.path for kernel in kernels]), norms, strict=True)
-    ]
-    axes.set_yticks(range(0, len(norms), step), names[::step], fontsize=8)
+    pairs = zip(names, norms, strict=True)
+    labels = [f"{name}  {np.sum(row == 0)}/{len(row)} zero" for name, row in pairs]
+    axes.set_yticks(range(0, len(norms), step), labels[::step], fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     bar = figure.colorbar(drawn, ax=axes)
     bar.outline.set_visible(False)
     axes.plot([], [], "s", color="#e4572e", label="exactly zero")
     figure.legend(frameon=False, loc="outside lower right", fontsize=9, borderpad=0)
-    return figure
+    return figure, axes
 
 
 def weights(model: Any, bins: int = 80) -> Any:
@@ -231,6 +266,17 @@ def _norms(kernel: Any, side: str) -> np.ndarray:
     others = tuple(axis for axis in range(len(layout.shape)) if axis not in axes)
     norms = np.sqrt(np.sum(np.square(values_of(kernel.variable)), axis=others)).ravel()
     return np.sort(norms)[::-1]
+
+
+def _channel_norms(group: Any) -> np.ndarray:
+    """The norms of what makes each channel of a group, largest first."""
+    squares = np.zeros(group.size)
+    for part in group.parts:
+        if "makes" in part.roles:
+            by_index = np.moveaxis(values_of(part.variable), part.axis, 0)
+            by_index = np.square(by_index.astype("float64")).reshape(len(by_index), -1).sum(axis=1)
+            squares += by_index[part.indices].sum(axis=1)
+    return np.sort(np.sqrt(squares))[::-1]
 
 
 def _runs(history: Any) -> dict | None:
