@@ -162,6 +162,32 @@ def test_an_axis_is_never_emptied():
     assert_same(model, small, np.ones((2, 3), "float32"))
 
 
+def test_states_go_on():
+    model = keras.Sequential([keras.Input(batch_shape=(2, 3, 4))])
+    model.add(layers.LSTM(5, stateful=True))
+    model.add(layers.Dense(1))
+    cell = model.layers[0].cell
+    for weight in (cell.kernel, cell.recurrent_kernel, cell.bias):
+        weight.assign(ops.convert_to_numpy(weight) * (np.arange(20) % 5 > 1))
+    x = np.ones((2, 3, 4), "float32")
+    model(x)
+    before = np.array(ops.convert_to_numpy(model.layers[0].states[0]))
+    small = kr.compact(model)
+    assert small.layers[0].units == 3
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.layers[0].states[0]), before)
+    for _ in range(2):
+        assert_same(model, small, x)
+
+
+def test_a_layer_that_fits_only_its_first_size_stays():
+    start = keras.initializers.Constant(np.eye(4).tolist())
+    model = compact_models.of(
+        (4,), layers.Dense(4), layers.Dense(4, kernel_initializer=start), layers.Dense(2)
+    )
+    model.layers[0].kernel.assign(np.diag([1.0, 1.0, 0.0, 0.0]))
+    assert [layer.units for layer in kr.compact(model).layers] == [4, 4, 2]
+
+
 @keras.saving.register_keras_serializable(package="compact")
 class Halved(layers.Layer):
     """Scales by a number that depends on how many channels there are."""
@@ -195,6 +221,14 @@ def test_what_cannot_be_done_is_said():
         kr.compact(keras.Sequential([layers.Dense(2)]))
     with pytest.raises(ValueError, match="multiple_of=0"):
         kr.compact(dense_pair(), multiple_of=0)
+    model = dense_pair()
+    model.layers[0].enable_lora(2)
+    with pytest.raises(ValueError, match="without LoRA weights"):
+        kr.compact(model)
+    model = dense_pair()
+    model.layers[1].quantize("int8")
+    with pytest.raises(ValueError, match="call `compact` first, then `quantize`"):
+        kr.compact(model)
     with pytest.raises(ValueError, match="made again from its config"):
         kr.compact(made("tied"))
 

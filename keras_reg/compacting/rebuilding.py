@@ -9,6 +9,7 @@ from keras import tree
 from keras_reg.compacting.contents.movements import moved
 from keras_reg.compacting.resizing import Sizes, UnfitError, arguments_of, edits_of, rescaled
 from keras_reg.compacting.survey import Run, Step
+from keras_reg.compacting.weights import states_of
 from keras_reg.structure.channels.graph import is_graph
 from keras_reg.structure.channels.labels import Array, Traced
 from keras_reg.structure.channels.registry import channels_rule
@@ -91,7 +92,11 @@ class Rebuilding:
             # What else there is computes masks, as the new layers do by themselves.
             own = {id(layer) for layer in model.layers}
             new = [self._operation(one) for one in run.steps if id(one.node.operation) in own]
-            small = keras.Sequential([*inputs, *new], name=model.name)
+            try:
+                small = keras.Sequential([*inputs, *new], name=model.name)
+            except Exception as error:  # What an initializer or a user's layer raises.
+                self._outputs(run, inputs)  # Says which layer it is.
+                raise UnfitError(run.steps[0], f"{model.name} does not fit ({error})") from None
         else:
             outputs = self._outputs(run, inputs)
             small = keras.Model(
@@ -162,6 +167,8 @@ class Rebuilding:
             raise UnfitError(step, f"{old.name} has variables of shapes {shapes}")
         for variable, value in zip(new.variables, values, strict=True):
             variable.assign(value.astype(variable.dtype) if value.dtype == "float64" else value)
+        for state, other in zip(states_of(old), states_of(new), strict=True):
+            other.assign(self._sizes.values.of(state))
         if hasattr(new, "finalize_state"):
             new.finalize_state()
 

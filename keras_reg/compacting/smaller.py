@@ -10,6 +10,7 @@ from keras_reg.compacting.resizing import Sizes, UnfitError
 from keras_reg.compacting.survey import Survey, survey_of
 from keras_reg.compacting.verifying import DifferentError, check_same
 from keras_reg.compacting.weights import Values
+from keras_reg.keras_private import layers_in
 from keras_reg.structure.channels.graph import is_graph
 
 
@@ -69,6 +70,17 @@ def check(model: Any, multiple_of: Any) -> None:
             "Expected a built Sequential or Functional model. "
             f"Received: {model.name}, of class {type(model).__name__}"
         )
+    for layer in layers_in(model):
+        if getattr(layer, "quantization_mode", None) is not None:
+            raise ValueError(
+                f"Expected a model that is not quantized: call `compact` first, then `quantize`. "
+                f"Received: {layer.name}, quantized to {layer.quantization_mode}"
+            )
+        if getattr(layer, "lora_enabled", False):
+            raise ValueError(
+                "Expected a model without LoRA weights: merge them into the kernels first. "
+                f"Received: {layer.name}"
+            )
     if not isinstance(multiple_of, int) or multiple_of < 1:
         raise ValueError(
             f"Expected `multiple_of` to be an int >= 1. Received: multiple_of={multiple_of!r}"

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_reg.compacting.weights import states_of
 from keras_reg.structure.channels.graph import graph_of, is_graph
 from keras_reg.structure.channels.labels import Array
 
@@ -102,7 +103,7 @@ def _outputs(model: Any, inputs: Any) -> list[Array]:
 @contextlib.contextmanager
 def _states_kept(model: Any) -> Iterator[None]:
     """Puts back what a call changes: states of recurrent layers, seeds."""
-    kept = [one for one in model.variables if not one.trainable]
+    kept = [*(one for one in model.variables if not one.trainable), *states_of(model)]
     before = [np.array(keras.ops.convert_to_numpy(one)) for one in kept]
     try:
         yield

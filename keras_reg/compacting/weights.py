@@ -8,7 +8,15 @@ import numpy as np
 from keras_reg.compacting.reads import Read, folded_kernel
 from keras_reg.compacting.removal import Removal
 from keras_reg.compacting.survey import Survey
+from keras_reg.keras_private import layers_in
 from keras_reg.structure.channels.labels import Array
+
+
+def states_of(layer: Any) -> list[Any]:
+    """What stateful recurrent layers in a layer remember. Keras does not list it as variables."""
+    every = [layer, *layers_in(layer)]
+    states = [getattr(one, "states", None) for one in every if getattr(one, "stateful", False)]
+    return [one for one in keras.tree.flatten(states) if isinstance(one, keras.Variable)]
 
 
 class Values:
