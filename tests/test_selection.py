@@ -15,7 +15,7 @@ from keras_reg.regularizers import L1, L2, GroupLasso, TopK
 from keras_reg.selection import PathResult, path
 from keras_reg.selection.examples import Examples, examples_of
 from keras_reg.selection.members import split
-from keras_reg.selection.scoring import check_score
+from keras_reg.selection.scoring import Score, check_score
 
 INPUTS = {"hidden/kernel": GroupLasso(0.01, group_axis="inputs")}
 STRENGTHS = [0.02, 0.3, 3.0]
@@ -131,7 +131,8 @@ def test_scores_are_those_of_scikit_learn():
             "max",
             pytest.approx(-error, rel=1e-5),
         )
-    assert check_score("accuracy", None, ["loss", "accuracy"]).function is None
+    assert check_score("accuracy", None, ["loss", "accuracy"]) == Score("accuracy", "max")
+    assert check_score("mse", None, ["loss", "mse"]) == Score("mse", "min")
 
 
 def test_a_score_of_scikit_learn_is_that_of_the_model():
@@ -234,7 +235,7 @@ def test_an_interrupted_path_returns_what_is_done(monkeypatch):
 def test_scaled_losses_and_several_penalties():
     optimizer = lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01))  # noqa: E731
     penalty = {"hidden/kernel": L1(0.1), "out/kernel": L1(0.05)}
-    result = walked(build=lambda: network(optimizer=optimizer()), penalty=penalty)
+    result = walked(build=lambda: network(optimizer=optimizer()), penalty=lambda model: penalty)
     assert np.isfinite(result.norms).all()
     assert result.strengths.tolist() == STRENGTHS
 

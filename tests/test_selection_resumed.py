@@ -8,7 +8,10 @@ from selection_models import data, network
 
 from keras_reg.regularizers import GroupLasso
 from keras_reg.selection import path
+from keras_reg.selection.keeping import Kept, fingerprint
+from keras_reg.selection.network import State
 from keras_reg.selection.one_by_one import OneByOne
+from keras_reg.selection.visits import Visit
 
 INPUTS = {"hidden/kernel": GroupLasso(0.1, group_axis="inputs")}
 
@@ -19,7 +22,7 @@ class KilledError(Exception):
 
 def run(folder, x=None, **kwargs):
     found, y = data()
-    settings = {"epochs": 2, "further_epochs": 1, "strengths": [0.1, 0.2, 0.4], "folds": 2}
+    settings = {"epochs": 2, "further_epochs": 1, "strengths": [0.1, 0.2], "folds": 2}
     return path(network, found if x is None else x, y, INPUTS, **settings | kwargs,
                 folder=folder, stack=False, verbose=0)  # fmt: skip
 
@@ -46,12 +49,12 @@ def trained(monkeypatch):
 def test_a_killed_path_goes_on_and_ends_as_if_it_had_not_been(trained, tmp_path):
     whole = run(None)
     trained.clear()
-    trained.limit = 5
+    trained.limit = 3
     with pytest.raises(KilledError):
         run(tmp_path / "kept")
     trained.limit = 99
     again = run(tmp_path / "kept")
-    assert len(trained) == len(set(trained)) == 9
+    assert len(trained) == len(set(trained)) == 6
     for name in ("scores", "training_scores", "zeros", "norms"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
     for weights, expected in zip(again.weights, whole.weights, strict=True):
@@ -60,16 +63,47 @@ def test_a_killed_path_goes_on_and_ends_as_if_it_had_not_been(trained, tmp_path)
     trained.clear()
     assert run(tmp_path / "kept").best == whole.best
     assert trained == []
-    files = sorted(tmp_path.glob("kept/*"))
-    for file in files:
-        kept = file.read_bytes()
-        for damaged in (kept[: len(kept) // 2], b""):
-            file.write_bytes(damaged)
-            with pytest.raises(ValueError, match=re.escape(str(file))):
-                run(tmp_path / "kept")
-        file.write_bytes(kept)
-    assert {file.name.split("-")[0].split(".")[0] for file in files} == {"run", "seen", "states"}
-    assert trained == []
-    for other in ({"epochs": 3}, {"x": data(seed=1)[0]}, {"folds": 3}):
-        with pytest.raises(ValueError, match="which holds another"):
-            run(tmp_path / "kept", **other)
+    with pytest.raises(ValueError, match="which holds another"):
+        run(tmp_path / "kept", epochs=3)
+
+
+def kept(folder):
+    """A folder with what two members did at two strengths."""
+    found = Kept(folder, "run")
+    found.begin(np.array([0.1, 0.2]))
+    states = [State([np.ones(3)], [], [np.zeros(2)])] * 2
+    for place in range(2):
+        seen = Visit(place, *np.zeros((4, 2)), np.ones((2, 5)), [np.full(3, place)])
+        found.write(0, seen, states)
+    return found
+
+
+def test_what_is_kept_is_read_back(tmp_path):
+    kept(tmp_path)
+    again = Kept(tmp_path, "run")
+    assert again.strengths.tolist() == [0.1, 0.2]
+    visits, states = again.read(0)
+    assert [visit.place for visit in visits] == [0, 1]
+    assert visits[1].weights[0].tolist() == [1, 1, 1]
+    assert [len(part) for part in states[1]] == [1, 0, 1]
+    assert again.read(1) == ([], None)
+
+
+@pytest.mark.parametrize("name", ["run.json", "states-0.npz", "seen-0-0.npz", "seen-0-1.npz"])
+def test_a_damaged_file_is_named(name, tmp_path):
+    kept(tmp_path)
+    file = tmp_path / name
+    whole = file.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"{}"):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=re.escape(str(file))):
+            Kept(tmp_path, "run").read(0)
+
+
+def test_another_run_is_refused(tmp_path):
+    kept(tmp_path)
+    with pytest.raises(ValueError, match="which holds another"):
+        Kept(tmp_path, "another")
+    x = np.arange(4.0)
+    runs = [fingerprint(x), fingerprint(x[::-1]), fingerprint(x[:, None]), fingerprint(x, 1)]
+    assert len({*runs, fingerprint(x.astype("float32"))}) == 5
