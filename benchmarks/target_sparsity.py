@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 import keras_reg as kr
 
-BATCH, EPOCHS, BY_EPOCH, STRENGTH = 128, 70, 50, 1e-3
+BATCH, EPOCHS, BY_EPOCH, STRENGTH = 128, 70, 40, 1e-3
 TARGETS = (0.5, 0.8, 0.9, 0.95)
 HEADER = ("network", "target", "ends at, five seeds", "largest distance", "test accuracy")
 
@@ -59,7 +59,7 @@ def train(network, target: float, seed: int) -> tuple[float, float]:
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    steer = kr.callbacks.TargetSparsity(target, epochs=BY_EPOCH)
+    steer = kr.callbacks.TargetSparsity(target, until=BY_EPOCH)
     model.fit(x_train, y_train, BATCH, EPOCHS, verbose=0, callbacks=[steer])
     return kr.sparsity(model).sparsity, model.evaluate(x_test, y_test, verbose=0)[1]
 

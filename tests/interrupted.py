@@ -30,7 +30,7 @@ def main(folder, kill_at):
     inner = keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.5)
     model.compile(Proximal(inner, regularizers.L1(schedules.Linear(0.0, 0.5, steps=20))), "mse")
     callbacks = [
-        TargetSparsity(0.5, epochs=5),
+        TargetSparsity(0.5, until=4),
         keras.callbacks.BackupAndRestore(folder / "backup"),
         KillAt(kill_at),
     ]

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_reg import regularizers
-from keras_reg.callbacks import TargetSparsity
+from keras_reg.callbacks import Refit, TargetSparsity
 from keras_reg.optimizers import Proximal
 from keras_reg.report import sparsity
 
@@ -52,7 +52,7 @@ def test_target_is_reached_and_held_from_any_strength(target, strength):
 
 def test_pattern_says_whose_share_counts():
     model = model_with(steered())
-    history = fit(model, TargetSparsity(0.7, 20, per="hidden/kernel"))
+    history = fit(model, TargetSparsity(0.7, 20, scope="hidden/kernel"))
     table = sparsity(model)
     (row,) = [row for row in table.rows if row.path.endswith("hidden/kernel")]
     assert abs(row.sparsity - 0.7) < 0.03
@@ -87,30 +87,36 @@ def test_no_proximal_is_refused():
 
 def test_pattern_that_names_nothing_is_refused():
     with pytest.raises(ValueError, match=r"'hiden/kernel'.*hidden/kernel"):
-        fit(model_with(steered()), TargetSparsity(0.5, 4, per="hiden/kernel"), epochs=1)
+        fit(model_with(steered()), TargetSparsity(0.5, 4, scope="hiden/kernel"), epochs=1)
 
 
 @pytest.mark.parametrize("target", [0, 1, -0.1, 1.5, None, "half", True, np.nan])
 def test_bad_target_is_refused(target):
     with pytest.raises(ValueError, match="`target`"):
-        TargetSparsity(target, epochs=5)
+        TargetSparsity(target)
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 2.5, None, True])
-def test_bad_epochs_are_refused(epochs):
-    with pytest.raises(ValueError, match="`epochs`"):
-        TargetSparsity(0.5, epochs=epochs)
+@pytest.mark.parametrize("until", [0, -1, 1.0, 2.5, None, True])
+def test_bad_until_is_refused(until):
+    with pytest.raises(ValueError, match="`until`"):
+        TargetSparsity(0.5, until=until)
+
+
+@pytest.mark.parametrize("per", [None, "units", 1])
+def test_bad_per_is_refused(per):
+    with pytest.raises(ValueError, match="`per`"):
+        TargetSparsity(0.5, per=per)
 
 
 def test_bad_pattern_is_refused():
     with pytest.raises(ValueError, match="regular expression"):
-        TargetSparsity(0.5, epochs=5, per="dense(")
+        TargetSparsity(0.5, until=5, scope="dense(")
 
 
 @pytest.mark.parametrize("cls", [np.float32, np.float64, np.array])
 def test_numpy_numbers_are_accepted(cls):
-    steer = TargetSparsity(cls(0.5), epochs=np.int64(4))
-    assert (steer.target, steer.epochs) == (0.5, 4)
+    steer = TargetSparsity(cls(0.5), until=np.int64(4))
+    assert (steer.target, steer.until) == (0.5, 4)
 
 
 def proximal(penalties):
@@ -173,3 +179,58 @@ def test_all_zero_weights_stop_it():
     assert sum("has been zero for an epoch" in text for text in texts) == 1
     assert sum("Every weight of sequential" in text for text in texts) == 1
     assert len(set(history["strength_scale"][1:])) == 1
+
+
+@pytest.mark.parametrize("until", [0.5, 10])
+def test_reference_is_the_cubic_curve_of_pruning(until):
+    model = model_with(steered(1e-6))
+    steer = TargetSparsity(0.8, until)
+    expected = keras.optimizers.schedules.PolynomialDecay(0.0, 10.0, 0.8, power=3.0)
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            # An error of 0 is at the reference, and above it.
+            grid = np.linspace(0.02, 0.78, 400)
+            below = [share for share in grid if steer._error(epoch + 1.0, share) > 0]
+            seen.append(below[-1] if below else 0.0)
+
+    fit(model, steer, Look(), epochs=20)
+    wanted = [min(float(expected(epoch + 1)), 0.78) for epoch in range(20)]
+    np.testing.assert_allclose(seen, wanted, atol=0.005)
+
+
+def test_strength_changes_little_in_a_batch():
+    model = model_with(steered(1e-4))
+    scales = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            scales.append(float(ops.convert_to_numpy(model.optimizer.strength_scale)))
+
+    fit(model, TargetSparsity(0.8, 10), Look(), epochs=20)
+    changes = np.abs(np.diff(np.log(scales)))
+    assert 0.3 < changes[:79].max() <= 0.5 + 1e-5
+    assert changes[80:].max() <= 0.1 + 1e-5
+
+
+def test_groups_are_counted_where_asked():
+    units = regularizers.GroupLasso(1e-2, group_axis="outputs")
+    model = model_with(proximal({"hidden/kernel": units}))
+    steer = TargetSparsity(0.6, 10, per="group")
+    fit(model, steer, epochs=20)
+    kernel = ops.convert_to_numpy(model.get_layer("hidden").kernel)
+    dead = np.mean(np.all(kernel == 0, axis=0))
+    assert steer._counted.share() == pytest.approx(dead)
+    assert abs(dead - 0.6) <= 0.2
+
+
+def test_groups_of_a_penalty_on_single_weights_are_refused():
+    with pytest.raises(ValueError, match=r"`group_axis`.*L1"):
+        fit(model_with(steered()), TargetSparsity(0.5, per="group"), epochs=1)
+
+
+def test_a_refit_that_begins_too_early_is_warned_of():
+    model = model_with(steered(1e-6))
+    with pytest.warns(UserWarning, match="refit begins at a sparsity of .* below the target"):
+        fit(model, TargetSparsity(0.9, 10), Refit(at=1), epochs=3)

@@ -5,23 +5,24 @@ import warnings
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_reg import schedules, structure
+from keras_reg.callbacks.counted import Counted
+from keras_reg.callbacks.epochs import check_epoch, epoch_of
 from keras_reg.optimizers.proximal import Proximal
-from keras_reg.optimizers.zeros import count_zeros, has_strength, most_zeros, size
 
-# Of the epochs given, the share after which the reference has reached the target; in the rest the
-# weights settle there.
-RAMP = 0.8
 # Change of log(strength) for each unit of the error, and of the error's change since the last
-# batch, in log(sparsity / (1 - sparsity)); and the largest change after a batch.
-INTEGRAL, PROPORTIONAL, LARGEST = 0.1, 1.0, 1.0
+# batch, in log(sparsity / (1 - sparsity)).
+INTEGRAL, PROPORTIONAL = 0.1, 1.0
+# The largest change after a batch on the way to the target, and from there on.
+LARGEST_BEFORE, LARGEST_AFTER = 0.5, 0.1
 # Sparsities are held about this far from 0 and 1, where the error would be infinite.
 MARGIN = 0.01
 # The scale changes by at most this factor while the sparsity does not come nearer to the reference.
 FARTHEST = 1e6
+# How far below the target the sparsity may be when a refit begins.
+SHORT = 0.02
 
 
 class TargetSparsity(keras.callbacks.Callback):
@@ -30,9 +31,14 @@ class TargetSparsity(keras.callbacks.Callback):
     Use it where the strength is not known but the wanted sparsity is. After every batch it measures
     the sparsity and multiplies the strengths by a number that depends on how far the sparsity is
     from a reference, and on how fast that changes: a proportional-integral controller in the
-    logarithm of the strength. The reference rises in a line from zero to the target, and a model
-    that is ahead of it is not held back. All state is `strength_scale` and the weights, so that a
-    run which is resumed goes on as if it had not stopped. `strength_scale` is in the logs.
+    logarithm of the strength. The reference rises along the cubic curve of gradual pruning,
+    target * (1 - (1 - done)**3): fast while there is much to choose from, and level where it lands.
+    A model that is ahead of it is not held back. A batch changes the strength by a factor of at
+    most 1.65 on the way to the target and 1.1 from there on. All state is `strength_scale` and the
+    weights, so that a run which is resumed goes on as if it had not stopped. `strength_scale` is in
+    the logs.
+
+    Reach the target early: the weights that are left then have the rest of the training to adapt.
 
     How exactly the target is held depends on how many weights come and go in a batch. With Adam and
     a small strength those can be several percent; a falling learning rate, or SGD with a momentum
@@ -42,39 +48,51 @@ class TargetSparsity(keras.callbacks.Callback):
     penalties cannot reach, such as 50% of a kernel that no penalty acts on, is refused, and so are
     penalties that no strength steers: `TopK`, `NM`, those that make no zeros, as L2, and a strength
     of 0. Where the scale stops helping, or all weights that it acts on stay at zero, it is put back
-    to what it was when it last helped, and stays there for the rest of the training.
+    to what it was when it last helped, and stays there for the rest of the training. It ends where
+    `Refit` begins.
 
     Args:
         target: float between 0 and 1. The share of exact zeros.
-        epochs: int >= 2. The epoch by which it is reached, counted from `fit`'s epoch 0.
-        per: "model", or a regular expression over variable paths. The weights whose share counts:
+        until: int >= 1, or float between 0 and 1. The epoch by which it is reached, counted from
+            `fit`'s epoch 0, or the share of `fit`'s epochs.
+        scope: "all", or a regular expression over variable paths. The weights whose share counts:
             every kernel and embedding matrix, or those that the pattern names.
+        per: "weight" or "group". What counts: single weights, or the groups of the penalties on
+            them, such as the units of `GroupLasso(0.1, group_axis="outputs")`.
     Raises:
         ValueError: if an argument is out of range; when training starts, if the optimizer is no
-            `Proximal`, if the pattern names nothing, or if the penalties cannot reach the target.
-    Warns: when it stops steering, and of each penalized variable whose weights are all zero.
+            `Proximal`, if the pattern names nothing, if there are no groups to count, or if the
+            penalties cannot reach the target.
+    Warns: when it stops steering, when a refit begins far below the target, and of each penalized
+        variable whose weights are all zero.
     Reference: Astrom & Hagglund, "Advanced PID Control", 2006, for the controller in its velocity
-        form; steering a strength towards a target is also what HGQ and NNCF do.
+        form; Zhu & Gupta, "To prune, or not to prune", 2017, for the curve; steering a strength
+        towards a target is also what HGQ and NNCF do.
 
     Example:
         >>> from keras_reg import regularizers
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
         >>> model.compile(Proximal(keras.optimizers.Adam(0.01), regularizers.L1(0.1)), "mse")
-        >>> steer, x = TargetSparsity(0.75, epochs=2), ops.eye(8)
+        >>> steer, x = TargetSparsity(0.75, until=2), ops.eye(8)
         >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[steer])
         >>> len(history.history["strength_scale"])
         2
     """
 
-    _was_zero: bool
+    _counted: Counted | None
 
-    def __init__(self, target: float, epochs: int, per: str = "model"):
+    def __init__(
+        self, target: float, until: float = 0.3, scope: str = "all", per: str = "weight"
+    ) -> None:
         super().__init__()
         self.target = float(schedules.check_number(target, "target"))
         if not 0.0 < self.target < 1.0:
             raise ValueError(f"Expected 0 < `target` < 1. Received: target={target!r}")
-        self.epochs = schedules.check_count(epochs, "epochs", at_least=2)
-        self.per = per if isinstance(per, str) and per == "model" else structure.check_pattern(per)
+        self.until = check_epoch(until, "until")
+        self.scope = "all" if scope == "all" else structure.check_pattern(scope)
+        if per not in ("weight", "group"):
+            raise ValueError(f'Expected `per` to be "weight" or "group". Received: per={per!r}')
+        self.per = per
         self._epoch, self._seen, self._done = 0, 0.0, 0.0
         self._forget()
 
@@ -92,6 +110,8 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and sets the strength for the next batch."""
+        if self._is_over():
+            return
         if hasattr(self.model, "jax_state_sync"):
             # JAX's `fit` keeps the weights and the optimizer's state to itself in an epoch.
             self.model.jax_state_sync()
@@ -100,8 +120,9 @@ class TargetSparsity(keras.callbacks.Callback):
         error, last = self._error(done, now), self._error(self._done, self._seen)
         self._seen, self._done = now, done
         if not self._stopped:
+            largest = LARGEST_BEFORE if done < self._reached_by() else LARGEST_AFTER
             change = INTEGRAL * error + PROPORTIONAL * (error - last)
-            self._steer(error, max(-LARGEST, min(LARGEST, change)))
+            self._steer(error, max(-largest, min(largest, change)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds `strength_scale` to `logs`; stops if all weights have been zero for the epoch."""
@@ -110,19 +131,32 @@ class TargetSparsity(keras.callbacks.Callback):
             # Above it the scale falls, and weights come back.
             optimizer.warn_of_zeros()
         was_zero = self._was_zero
-        self._was_zero = bool(self._steered) and self._all_are_zero()
-        if was_zero and self._was_zero and not self._stopped:
+        self._was_zero = self._counted is not None and self._counted.all_steered_are_zero()
+        if was_zero and self._was_zero and not self._stopped and not self._is_over():
             self._stop("every weight that it acts on has been zero for an epoch")
         if logs is not None:
             logs["strength_scale"] = _scale_of(optimizer)
 
     def _forget(self) -> None:
-        self._steered: list[Any] = []
-        self._stopped = False
+        self._counted = None
+        self._stopped = self._told_of_refit = False
         self._was_zero = False
         # Where the sparsity last came nearer to the reference: in which direction, and at what.
         self._nearest: tuple[float, float] = (0.0, 0.0)
         self._helped = math.nan
+
+    def _is_over(self) -> bool:
+        """Whether a refit has begun, in which no strength has an effect."""
+        over = _proximal(self.model).support_is_fixed
+        if over and not self._told_of_refit:
+            self._told_of_refit = True
+            if self._seen < self.target - SHORT:
+                warnings.warn(
+                    f"The refit begins at a sparsity of {self._seen:.2%}, below the target of "
+                    f"TargetSparsity, {self.target:.2%}. Begin it later, or lower `until`.",
+                    stacklevel=2,
+                )
+        return over
 
     def _steer(self, error: float, change: float) -> None:
         optimizer = _proximal(self.model)
@@ -146,13 +180,13 @@ class TargetSparsity(keras.callbacks.Callback):
             stacklevel=2,
         )
 
-    def _all_are_zero(self) -> bool:
-        return int(count_zeros(self._steered).sum()) == sum(map(size, self._steered))
+    def _reached_by(self) -> int:
+        return epoch_of(self.until, self.params["epochs"])
 
     def _error(self, done: float, seen: float) -> float:
         """How far a sparsity is below the reference after `done` epochs, in log-odds."""
-        line = self.target * min(1.0, done / (RAMP * self.epochs))
-        reference = max(line, min(seen, self.target))
+        left = 1.0 - min(1.0, done / self._reached_by())
+        reference = max(self.target * (1.0 - left**3), min(seen, self.target))
         return self._log_odds(reference) - self._log_odds(seen)
 
     def _log_odds(self, share: float) -> float:
@@ -161,43 +195,10 @@ class TargetSparsity(keras.callbacks.Callback):
         return math.log(share / (1.0 - share))
 
     def _measure(self) -> float:
-        counted = self._counted()
-        if not self._steered:
-            self._steered = self._check_reach(counted)
-        return int(count_zeros(counted).sum()) / sum(map(size, counted))
-
-    def _counted(self) -> list[Any]:
-        kernels = structure.kernels_of(self.model)
-        return kernels if self.per == "model" else structure.match([self.per], kernels)[self.per]
-
-    def _check_reach(self, counted: list[Any]) -> list[Any]:
-        """The counted variables whose zeros the strength decides, if the target is in reach."""
-        paths = {id(variable): structure.path_of(variable) for variable in counted}
-        pairs = _proximal(self.model).resolve(self.model.trainable_variables)
-        pairs = [(penalty, variable) for penalty, variable in pairs if id(variable) in paths]
-        reach = {id(variable): most_zeros(penalty, variable) for penalty, variable in pairs}
-        steered = [v for penalty, v in pairs if has_strength(penalty) and reach[id(v)]]
-        if not steered:
-            raise ValueError(
-                "Expected a penalty on the counted weights whose strength decides how many are "
-                "zero: not TopK or NM, which have none, nor L2, which makes no zeros, nor a "
-                f"strength of 0. Received: {[(paths[id(v)], penalty) for penalty, v in pairs]}"
-            )
-        zeros = count_zeros(counted)
-        found = [
-            # What is frozen keeps the zeros that it has.
-            reach.get(id(variable), 0 if variable.trainable else int(now))
-            for variable, now in zip(counted, zeros, strict=True)
-        ]
-        share = sum(found) / sum(map(size, counted))
-        if self.target > share:
-            short = [paths[id(v)] for v, n in zip(counted, found, strict=True) if n < size(v)]
-            raise ValueError(
-                f"Expected `target` to be at most {np.floor(1e4 * share) / 1e4:g}, the share of "
-                "the counted weights that the penalties can make zero. Received: "
-                f"target={self.target}. They cannot make all zero in {short}"
-            )
-        return steered
+        if self._counted is None:
+            self._counted = Counted(self.model, _proximal(self.model), self.scope, self.per)
+            self._counted.check_reach(self.target)
+        return self._counted.share()
 
 
 def _proximal(model: keras.Model) -> Proximal:

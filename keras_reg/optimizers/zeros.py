@@ -18,35 +18,54 @@ _STRONGEST, _LATEST = 1e7, 2**30
 _NAMED = 4
 
 
-def count_zeros(variables: Iterable[Any]) -> np.ndarray:
+Axes = tuple[int, ...]
+"""The axes along which all weights of a group lie; none: every weight is its own group."""
+
+
+def count_zeros(variables: Iterable[Any], axes: Iterable[Axes] | None = None) -> np.ndarray:
     """The number of exact zeros of each variable, in one compiled pass.
+
+    Args:
+        variables: variables or tensors.
+        axes: for each variable, the axes of a group: groups that are all zero are counted.
 
     Example:
         >>> count_zeros([ops.array([1.0, 0.0]), ops.array([1.0])]).tolist()
         [1, 0]
+        >>> count_zeros([ops.array([[1.0, 0.0], [0.0, 0.0]])], axes=[(1,)]).tolist()
+        [1]
     """
     values = [read(variable) for variable in variables]
-    return ops.convert_to_numpy(_count(values)) if values else np.zeros(0, "int32")
+    groups = tuple(axes) if axes is not None else ((),) * len(values)
+    return ops.convert_to_numpy(_count(values, groups)) if values else np.zeros(0, "int32")
 
 
-_count = compiled(lambda ws: ops.stack([ops.sum(ops.cast(ops.equal(w, 0), "int32")) for w in ws]))
+def _count_each(ws: list[Any], groups: tuple[Axes, ...]) -> Any:
+    zeros = [ops.equal(w, 0) for w in ws]
+    zeros = [
+        ops.all(zero, axis=axes) if axes else zero for zero, axes in zip(zeros, groups, strict=True)
+    ]
+    return ops.stack([ops.sum(ops.cast(zero, "int32")) for zero in zeros])
 
 
-def size(variable: Any) -> int:
-    """The number of weights of a variable.
+_count = compiled(_count_each, static_argnums=(1,))
+
+
+def size(variable: Any, axes: Axes = ()) -> int:
+    """The number of weights of a variable, or of groups along `axes`.
 
     Example:
-        >>> size(ops.array([[1.0, 2.0]]))
-        2
+        >>> size(ops.array([[1.0, 2.0]])), size(ops.array([[1.0, 2.0]]), axes=(1,))
+        (2, 1)
     """
-    return math.prod(variable.shape)
+    return math.prod(n for axis, n in enumerate(variable.shape) if axis not in axes)
 
 
-def most_zeros(penalty: Penalty, variable: Any) -> int:
+def most_zeros(penalty: Penalty, variable: Any, axes: Axes = ()) -> int:
     """How many weights of a variable the penalty makes zero, however strong it gets.
 
     It is tried on random weights: L2 makes none, nor does a strength of 0, `ExclusiveLasso` all but
-    one of a group, and a group with a weight of 0 is left alone.
+    one of a group, and a group with a weight of 0 is left alone. With `axes`, groups are counted.
 
     Example:
         >>> from keras_reg import regularizers
@@ -57,7 +76,7 @@ def most_zeros(penalty: Penalty, variable: Any) -> int:
     w = np.random.default_rng(0).standard_normal(tuple(variable.shape)).astype("float32")
     iteration = ops.convert_to_tensor(_LATEST, "int32")
     shrunk = penalty.prox(ops.convert_to_tensor(w), _STRONGEST, iteration)
-    return int(count_zeros([shrunk])[0])
+    return int(count_zeros([shrunk], [axes])[0])
 
 
 def has_strength(penalty: Penalty) -> bool:
