@@ -80,6 +80,7 @@ class TargetSparsity(keras.callbacks.Callback):
     """
 
     _counted: Counted | None
+    _was_zero: bool
 
     def __init__(
         self, target: float, until: float = 0.3, scope: str = "all", per: str = "weight"
