@@ -7,7 +7,7 @@ from keras import ops
 from small_model import first_update
 from test_convergence import diabetes
 
-from keras_reg import regularizers
+from keras_reg import regularizers, schedules
 from keras_reg.optimizers import Proximal
 
 BACKEND = keras.backend.backend()
@@ -142,6 +142,39 @@ def test_many_penalties_take_a_step_for_each_weight():
         np.testing.assert_allclose(numpy(variable).ravel(), each, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("group_axis", [None, -1])
+@pytest.mark.parametrize("scope", ["variable", "all"])
+def test_top_k_keeps_the_nearest_weights_in_that_metric(name, group_axis, scope):
+    metric = np.concatenate([SHARES[name] / lengths_by_probing(CASES[name])] * 2)
+    starts = [1.0 + 0.05 * START, 1.1 - 0.05 * START]
+
+    def trained(wrap):
+        variables = [keras.Variable(w, name="kernel") for w in starts]
+        optimizer = wrap(CASES[name]())
+        for gradient in GRADIENTS:
+            tensor = ops.convert_to_tensor(gradient)
+            optimizer.apply([tensor, tensor], variables)
+        return np.concatenate([numpy(variable) for variable in variables])
+
+    free = trained(lambda inner: inner)
+    # Only the last update is one after which weights become zero.
+    late = schedules.Function(lambda step: ops.where(step >= 2, 0.5, 0.0))
+    penalty = regularizers.TopK(late, group_axis, scope)
+    kept = trained(lambda inner: Proximal(inner, penalty, metric="adaptive")) != 0
+    squares = metric * np.square(free)
+    parts = [squares] if scope == "all" else [squares[:2], squares[2:]]
+    expected = []
+    for part in parts:
+        halves = np.split(part, len(part) // 2)
+        scores = halves if group_axis is None else [half.sum(0, keepdims=True) for half in halves]
+        limit = np.median(np.concatenate([score.ravel() for score in scores]))
+        expected += [np.broadcast_to(score > limit, (2, 4)) for score in scores]
+    np.testing.assert_array_equal(kept, np.concatenate(expected))
+    euclidean = trained(lambda inner: Proximal(inner, penalty)) != 0
+    assert np.any(kept != euclidean)
+
+
 def test_saved_with_the_optimizer():
     optimizer = Proximal("adam", regularizers.L1(0.1), metric="adaptive")
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
@@ -162,7 +195,7 @@ def test_optimizer_without_a_diagonal_metric_is_refused(name):
     "penalty",
     [
         regularizers.GroupLasso(0.1),
-        regularizers.TopK(0.5),
+        regularizers.TopK(0.5, score="lamp"),
         regularizers.SLOPE(0.1),
         regularizers.TotalVariation(0.1),
     ],

@@ -271,15 +271,15 @@ def test_config_round_trip():
     assert TopK(0.5).get_config() == {**TopK(0.5, scope="variable").get_config()}
 
 
-def test_several_learning_rates_or_the_adaptive_metric_are_refused():
+def test_several_learning_rates_or_a_score_in_the_adaptive_metric_are_refused():
     model = model_with(TopK(0.5))
     members = {"hidden": keras.optimizers.SGD(0.1), "out": keras.optimizers.SGD(0.2)}
     inner = keras.optimizers.MultiOptimizer(lambda v: members[v.path.split("/")[-2]])
     both = Proximal(inner, TopK(0.5, scope="all"))
     with pytest.raises(ValueError, match=r"Expected one optimizer.*hidden/kernel"):
         both.build(model.trainable_variables)
-    adaptive = Proximal("adam", TopK(0.5, scope="all"), metric="adaptive")
-    with pytest.raises(ValueError, match=r"euclidean.*hidden/kernel"):
+    adaptive = Proximal("adam", TopK(0.5, scope="all", score="lamp"), metric="adaptive")
+    with pytest.raises(ValueError, match=r"whose score is the magnitude.*hidden/kernel"):
         adaptive.build(model.trainable_variables)
 
 

@@ -15,8 +15,8 @@ from keras_reg.optimizers.proximal import Proximal
 # Change of log(strength) for each unit of the error, and of the error's change since the last
 # batch, in log(sparsity / (1 - sparsity)).
 INTEGRAL, PROPORTIONAL = 0.1, 1.0
-# The largest change after a batch on the way to the target, and from there on.
-LARGEST_BEFORE, LARGEST_AFTER = 0.5, 0.1
+# The largest change after a batch.
+LARGEST = 0.5
 # Sparsities are held about this far from 0 and 1, where the error would be infinite.
 MARGIN = 0.01
 # The scale changes by at most this factor while the sparsity does not come nearer to the reference.
@@ -33,10 +33,9 @@ class TargetSparsity(keras.callbacks.Callback):
     from a reference, and on how fast that changes: a proportional-integral controller in the
     logarithm of the strength. The reference rises along the cubic curve of gradual pruning,
     target * (1 - (1 - done)**3): fast while there is much to choose from, and level where it lands.
-    A model that is ahead of it is not held back. A batch changes the strength by a factor of at
-    most 1.65 on the way to the target and 1.1 from there on. All state is `strength_scale` and the
-    weights, so that a run which is resumed goes on as if it had not stopped. `strength_scale` is in
-    the logs.
+    A model that is ahead of it is not held back, and a batch changes the strength by a factor of at
+    most 1.65. All state is `strength_scale` and the weights, so that a run which is resumed goes on
+    as if it had not stopped. `strength_scale` is in the logs.
 
     Reach the target early: the weights that are left then have the rest of the training to adapt.
 
@@ -121,9 +120,8 @@ class TargetSparsity(keras.callbacks.Callback):
         error, last = self._error(done, now), self._error(self._done, self._seen)
         self._seen, self._done = now, done
         if not self._stopped:
-            largest = LARGEST_BEFORE if done < self._reached_by() else LARGEST_AFTER
             change = INTEGRAL * error + PROPORTIONAL * (error - last)
-            self._steer(error, max(-largest, min(largest, change)))
+            self._steer(error, max(-LARGEST, min(LARGEST, change)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds `strength_scale` to `logs`; stops if all weights have been zero for the epoch."""

@@ -11,6 +11,7 @@ from keras_reg.ops.backend import read
 from keras_reg.regularizers.l2_sp import L2SP
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.radial import RadialPenalty
+from keras_reg.regularizers.top_k import TopK
 from keras_reg.structure import path_of
 
 METRICS = ("euclidean", "adaptive")
@@ -46,12 +47,15 @@ def diagonal_of(optimizer: Any, penalty: Penalty, variable: Any) -> Diagonal:
     """The metric of a built optimizer for one variable.
 
     Raises: ValueError, which names the variable, if the optimizer has no diagonal metric or the
-        penalty is not a sum over single weights.
+        penalty is neither a sum over single weights nor a `TopK`.
     """
     is_elementwise = isinstance(penalty, RadialPenalty) and penalty.group_axis is None
-    if not is_elementwise and not isinstance(penalty, L2SP):
+    # Which groups are the nearest is known in any metric.
+    ranks_weights = isinstance(penalty, TopK) and penalty.score == "magnitude"
+    if not is_elementwise and not ranks_weights and not isinstance(penalty, L2SP):
         raise ValueError(
-            'Expected a penalty that is a sum over single weights for `metric="adaptive"`: that of '
+            "Expected a penalty that is a sum over single weights, or a TopK whose score is the "
+            'magnitude, for `metric="adaptive"`: that of '
             "a group has no proximal operator in closed form in a metric that differs within the "
             f"group. Received: {penalty} on {path_of(variable)}"
         )

@@ -40,7 +40,10 @@ class Proximal(Wrapper):
     strength * phi(w_i), which is to say that strength is in units of the gradient's size.
     `metric="adaptive"` takes the proximal step in the optimizer's own diagonal metric, with the
     step learning_rate / d_i for weight i. Then loss + penalty is stationary as written. That is for
-    penalties of single weights inside Adam, AdamW, Nadam, Adamax, RMSprop or Adagrad.
+    penalties of single weights inside Adam, AdamW, Nadam, Adamax, RMSprop or Adagrad, and for
+    `TopK`, which then ranks weights by |w_i| * sqrt(d_i) instead of |w_i|: a small weight that the
+    loss depends on stays, a large one that it does not depend on goes. At high sparsities that
+    costs the least accuracy of all that was tried.
 
     The proximal step acts on every variable that is given to `apply` (`fit` gives all trainable
     ones), whether or not the loss depends on it: where it does not, the gradient is zero and the
@@ -247,8 +250,9 @@ class Proximal(Wrapper):
         if grouping is not None:
             self._check_spanning(entry)
         is_diagonal = self.metric == "adaptive"
-        diagonal = diagonal_of(owner, penalty, variables[0]) if is_diagonal else None
-        return Part(penalty, variables, owner, diagonal, grouping)
+        each = variables if is_diagonal else ()
+        diagonals = tuple(diagonal_of(owner, penalty, variable) for variable in each)
+        return Part(penalty, variables, owner, diagonals, grouping)
 
     def _check_spanning(self, entry: Entry) -> None:
         paths = [path_of(variable) for variable in entry.variables]
@@ -256,11 +260,6 @@ class Proximal(Wrapper):
             raise ValueError(
                 "Expected one optimizer for all variables on which a penalty acts together. "
                 f"Received several for {entry.penalty} on {', '.join(paths)}"
-            )
-        if self.metric == "adaptive":
-            raise ValueError(
-                'Expected `metric="euclidean"` with a penalty that acts on several variables '
-                f"together. Received: metric={self.metric!r}, {entry.penalty} on {', '.join(paths)}"
             )
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:

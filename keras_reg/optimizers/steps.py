@@ -19,14 +19,14 @@ class Part(NamedTuple):
         penalty: `Penalty`.
         variables: tuple of variables: one, unless there is a grouping.
         optimizer: the optimizer that updates them.
-        diagonal: `Diagonal` or None. The metric of the proximal step.
+        diagonals: for each variable a `Diagonal`, the metric of the step; empty: Euclidean.
         grouping: `Grouping` or None. Which weights of the variables form each group.
     """
 
     penalty: Penalty
     variables: tuple[Any, ...]
     optimizer: Any
-    diagonal: Diagonal | None = None
+    diagonals: tuple[Diagonal, ...] = ()
     grouping: Grouping | None = None
 
     def zeros(self, are_held: Any) -> list[Any]:
@@ -50,16 +50,17 @@ class Part(NamedTuple):
             always: bool. False: no time is spent on a step of length 0.
             held: for each variable, what is zero after such a step; None: nothing changes.
         """
+        slots = [diagonal.slots() for diagonal in self.diagonals]
+        lengths = tuple(diagonal.lengths for diagonal in self.diagonals)
         if self.grouping is not None:
-            act = _prox_of_groups(self.penalty, self.grouping)
+            act = _prox_of_groups(self.penalty, self.grouping, lengths)
             act = act if always else _when_due(act)
-            update_together(self.variables, _only(act, given), step, iteration, held)
+            update_together(self.variables, _only(act, given), step, iteration, held, *slots)
         elif any(given):
-            slots = self.diagonal.slots() if self.diagonal else ()
-            act = _prox_of(self.penalty, self.diagonal.lengths if self.diagonal else None)
+            act = _prox_of(self.penalty, lengths[0] if lengths else None)
             act = act if always else _when_due(act)
             mask = held[0] if held else None
-            update(self.variables[0], act, step, iteration, mask, *slots)
+            update(self.variables[0], act, step, iteration, mask, *(slots[0] if slots else ()))
 
 
 def _only(act: Callable, given: list[bool]) -> Callable:
@@ -93,9 +94,14 @@ def _apply_prox(
     penalty: Penalty, lengths: Any, w: Any, step: Any, iteration: Any, *slots: Any
 ) -> Any:
     if lengths:
-        wide = widen(w).dtype
-        step = ops.cast(step, wide) * lengths(*(ops.cast(slot, wide) for slot in slots))
+        step = _step_in(lengths, w, step, slots)
     return penalty.prox(ops.stop_gradient(w), step, iteration)
+
+
+def _step_in(lengths: Callable, w: Any, step: Any, slots: Any) -> Any:
+    """The step of every weight, in the metric of the optimizer."""
+    wide = widen(w).dtype
+    return ops.cast(step, wide) * lengths(*(ops.cast(slot, wide) for slot in slots))
 
 
 _prox = compiled(_apply_prox, static_argnums=(0, 1))
@@ -109,15 +115,28 @@ def _prox_of(penalty: Penalty, lengths: Any) -> Callable:
 
 
 def _apply_prox_of_groups(
-    penalty: Penalty, grouping: Grouping, ws: list[Any], step: Any, iteration: Any
+    penalty: Penalty,
+    grouping: Grouping,
+    lengths: tuple[Callable, ...],
+    ws: list[Any],
+    step: Any,
+    iteration: Any,
+    *slots: Any,
 ) -> list[Any]:
+    if lengths:
+        each = zip(lengths, ws, slots, strict=True)
+        step = [_step_in(length, w, step, slot) for length, w, slot in each]
     ws = [ops.stop_gradient(w) for w in ws]
     return penalty.prox_of_groups(ws, grouping, step, iteration)
 
 
-_compiled_prox_of_groups = compiled(_apply_prox_of_groups, static_argnums=(0, 1))
+_compiled_prox_of_groups = compiled(_apply_prox_of_groups, static_argnums=(0, 1, 2))
 
 
-def _prox_of_groups(penalty: Penalty, grouping: Grouping) -> Callable:
+def _prox_of_groups(
+    penalty: Penalty, grouping: Grouping, lengths: tuple[Callable, ...]
+) -> Callable:
     apply = _compiled_prox_of_groups if penalty.compilable else _apply_prox_of_groups
-    return lambda ws, step, iteration, held: apply(penalty, grouping, ws, step, iteration)
+    return lambda ws, step, iteration, held, *slots: apply(
+        penalty, grouping, lengths, ws, step, iteration, *slots
+    )

@@ -11,10 +11,10 @@ from keras import ops
 from keras_reg import schedules
 from keras_reg.ops.budgets import Budget, within_budget
 from keras_reg.ops.grouping import Grouping, Within
-from keras_reg.ops.norms import GroupAxis, check_group_axis
+from keras_reg.ops.norms import TINY, GroupAxis, check_group_axis
 from keras_reg.ops.ranks import lamp_scores, largest, largest_of_all, ranks
 from keras_reg.regularizers.group_weights import check_no_groups
-from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.penalty import Penalty, widen
 from keras_reg.regularizers.projection import Projection
 from keras_reg.structure import Layout
 
@@ -41,6 +41,9 @@ class TopK(Projection):
     With `scope="all"` all variables of one rule in `Proximal` are ranked together: all kernels for
     a penalty alone, what the pattern names in a dict. Layers that need their weights then keep more
     of them, which is worth most at high sparsities. Outside of `Proximal` there is one variable.
+
+    A step may differ from weight to weight, as in `Proximal(metric="adaptive")`. What stays is then
+    nearest in that metric: the weights with the largest |w| / sqrt(step).
 
     Args:
         sparsity: float from 0 to 1, or a schedule (only inside `Proximal`). Fraction of zeros.
@@ -175,8 +178,14 @@ class TopK(Projection):
     def _prox_of_groups(
         self, ws: list[Any], grouping: Grouping, step: Any, iteration: Any
     ) -> list[Any]:
-        marks = grouping.spread(self._marks(ws, grouping, iteration), ops.logical_and)
-        return [self._only(w, w, kept, step) for w, kept in zip(ws, marks, strict=True)]
+        steps = step if isinstance(step, list) else [step] * len(ws)
+        seen = [_in_metric(*one) for one in zip(ws, steps, strict=True)]
+        marks = grouping.spread(self._marks(seen, grouping, iteration), ops.logical_and)
+        return [self._only(w, w, *one) for w, *one in zip(ws, marks, steps, strict=True)]
+
+    def _project(self, w: Any, step: Any, iteration: Any) -> Any:
+        wide = widen(w)
+        return self._only(w, wide, self._kept(_in_metric(wide, step), iteration), step)
 
     def _marks(self, ws: list[Any], grouping: Grouping, iteration: Any) -> list[Any]:
         """Which groups stay: a bool tensor for each set."""
@@ -246,6 +255,13 @@ class TopK(Projection):
                 f"that a schedule needs. Received: sparsity={self.sparsity!r}"
             )
         return ops.clip(schedules.evaluate(self.sparsity, iteration), 0.0, 1.0)
+
+
+def _in_metric(w: Any, step: Any) -> Any:
+    """What weights measure in the metric in which their steps are one."""
+    if not getattr(step, "shape", ()):
+        return w
+    return w / ops.sqrt(ops.maximum(step, TINY))
 
 
 def _above_others(scores: Any, count: int) -> Any:
