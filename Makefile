@@ -4,6 +4,7 @@
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
+# make peers        the accuracies of TFMOT for benchmarks/accuracy.py, in build/
 
 PYTHON ?= python3.11
 KERAS_BACKEND ?= tensorflow
@@ -14,7 +15,7 @@ BIN := .venv/bin
 COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks zoo docs wheel check bench clean
+.PHONY: quickstart test doctest lint notebooks zoo docs wheel check bench peers clean
 
 quickstart: .venv/examples-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -55,8 +56,17 @@ bench: .venv/dev
 		KERAS_BACKEND=$$backend BENCHMARK_RESULTS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done; done
 
+# Peers that need an environment of their own: TFMOT goes with the Keras before Keras 3.
+peers: .venv-peers
+	.venv-peers/bin/python benchmarks/accuracy_tfmot.py
+
+.venv-peers:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check tensorflow==2.19.1 \
+		tf_keras==2.19.0 tensorflow-model-optimization==0.8.1 scikit-learn mnist1d
+
 clean:
-	rm -rf .venv build dist site *.egg-info
+	rm -rf .venv .venv-peers build dist site *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

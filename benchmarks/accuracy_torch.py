@@ -1,6 +1,6 @@
 """The peer of benchmarks/accuracy.py in PyTorch: prune.global_unstructured along the same ramp.
 
-    python benchmarks/accuracy_torch.py --store build/accuracy_torch.json
+python benchmarks/accuracy_torch.py --store build/accuracy_torch.json
 """
 
 import argparse
