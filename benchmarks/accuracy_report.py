@@ -65,9 +65,11 @@ def mean(seeds: dict, task: str, method: str, sparsity: float) -> tuple[float, f
 
 def draw(seeds: dict, tasks: list[str]) -> None:
     figure = empty_figure(5.2 * len(tasks), 3.8)
+    # A method has one colour in all panels.
+    methods = sorted({method for _, method, _ in seeds if method != "dense"}, reverse=True)
     for task, axes in zip(tasks, figure.subplots(1, len(tasks), squeeze=False)[0], strict=True):
         columns = shown(seeds, task)
-        for method, *_ in table(seeds, task)[1:]:
+        for method in methods:
             points = [mean(seeds, task, method, sparsity) for sparsity in columns]
             axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=method)
         dense = statistics.mean(accuracy for _, accuracy in seeds[task, "dense", 0.0])
