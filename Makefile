@@ -1,6 +1,7 @@
 # make quickstart   the main job on real data, ending with a printed report
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
 # make zoo          models of KerasHub against NumPy; rewrites the table of docs/models.md
+# make channels   what can be removed of models of Keras and KerasHub; rewrites docs/channels.md
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
@@ -15,7 +16,7 @@ BIN := .venv/bin
 COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks zoo docs wheel check bench peers clean
+.PHONY: quickstart test doctest lint notebooks zoo channels docs wheel check bench peers clean
 
 quickstart: .venv/examples-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -36,6 +37,9 @@ notebooks: .venv/dev
 
 zoo: .venv/dev
 	PYTHONPATH=tests $(BIN)/python tests/zoo.py --write
+
+channels: .venv/dev
+	KERAS_BACKEND=jax PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_channels.py --write
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
