@@ -86,7 +86,10 @@ def test_the_outputs_stay_and_every_dead_channel_goes(name):
     assert name in LARGER or not larger
 
 
-@pytest.mark.parametrize("name", CHECKED[::4])
+FOLDED = ["flattened", "no bias", "einsum", "siamese", "squeeze-excite", "residual", "gru"]
+
+
+@pytest.mark.parametrize("name", FOLDED if len(CHECKED) > len(FEW) else FEW)
 def test_constant_channels_keep_the_outputs(name):
     model = made(name)
     zero_channels(model, "kernels")
