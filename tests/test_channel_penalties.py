@@ -15,6 +15,7 @@ from skglm.utils.data import grp_converter
 
 import keras_reg as kr
 from keras_reg import regularizers, schedules
+from keras_reg.ops.grouping import Across, Place
 from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.channel_groups import ChannelGroups, same_paths
 from keras_reg.regularizers import L1, MCP, GroupLasso, SparseGroupLasso, TopK
@@ -130,6 +131,15 @@ def test_sparse_group_lasso_acts_on_the_channel_as_on_one_long_vector():
     test_radial_penalty_acts_on_the_channel_as_on_one_long_vector(
         SparseGroupLasso(3.0, l1_ratio=0.3), residual
     )
+
+
+def test_sets_that_share_an_axis_have_their_own_values_and_norms():
+    first, second = np.array([[0], [2]]), np.array([[1, 4], [3, 5]])
+    grouping = Across([(7,)], [[Place(0, 0, first)], [Place(0, 0, second)]])
+    (found,) = grouping.spread([ops.array([2.0, 3.0]), ops.array([5.0, 7.0])])
+    assert ops.convert_to_numpy(found).tolist() == [2, 5, 3, 7, 5, 7, 1]
+    norms = grouping.norms([ops.array([1.0, 3.0, 2.0, 6.0, 4.0, 8.0, 9.0])])
+    assert [ops.convert_to_numpy(one).tolist() for one in norms] == [[1, 2], [5, 10]]
 
 
 def test_units_that_stay_are_left_alone_beside_others_of_their_kernel():
