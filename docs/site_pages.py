@@ -22,6 +22,7 @@ PAGES = {
     "changelog.md": "CHANGELOG.md",
 }
 # The README's links are absolute, since it is read on PyPI too.
+IMAGES = "https://raw.githubusercontent.com/keras-reg/keras-reg/main/docs/"
 SITE = "https://keras-reg.github.io/keras-reg"
 REPOSITORY = "https://github.com/keras-reg/keras-reg/blob/main"
 # A page that shows a file among other things.
@@ -40,7 +41,7 @@ def on_files(files: Any, config: Any) -> Any:
 def with_links_of_the_site(text: str) -> str:
     """Links to files of the repository, and to this site, become links to their pages."""
     text = re.sub(rf"\]\({SITE}/(\w+)\.html", r"](\1.md", text).replace(f"]({SITE})", "](index.md)")
-    text = text.replace(f"]({REPOSITORY}/", "](").replace("](docs/", "](")
+    text = text.replace(f"]({REPOSITORY}/", "](").replace("](docs/", "](").replace(IMAGES, "")
     for page, name in {**PAGES, **SHOWN_IN}.items():
         text = text.replace(f"]({name}", f"]({page}")
     return text

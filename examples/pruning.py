@@ -1,9 +1,9 @@
 """Magnitude pruning, for people who come from TensorFlow Model Optimization.
 
 One dense network on digits is trained, then fine-tuned while `TopK` prunes it along the usual
-polynomial ramp, and by `NM(2, 4)`, two of every four weights. Beside it the same sparsities in one
-cut without fine-tuning. The size is that of the kernels under zlib. `--dataset mnist` takes MNIST
-from `keras.datasets`. Run with `python examples/pruning.py`.
+polynomial ramp: each layer by magnitude, all layers in one ranking in Adam's metric, or by
+`NM(2, 4)`. Beside it the same in one cut. The size is that of the kernels under zlib.
+`--dataset mnist` takes MNIST from `keras.datasets`. Run with `python examples/pruning.py`.
 """
 
 import typing
@@ -49,7 +49,7 @@ def fit(model, optimizer, x, y, epochs):
 
 
 def cut(model, penalty):
-    """Prunes the kernels once, without training."""
+    """Prunes once, without training."""
     for layer in model.layers:
         layer.kernel.assign(penalty.prox(layer.kernel, step=1.0))
 
@@ -64,7 +64,7 @@ def row(model, x, y):
 def main(output=".", dataset: Dataset = "digits", epochs=30):
     x, x_test, y, y_test = load(dataset)
     dense = network(x.shape[1])
-    fit(dense, keras.optimizers.Adam(1e-3), x, y, epochs)
+    fit(dense, "adam", x, y, epochs)
     results = {"dense": row(dense, x_test, y_test)}
     steps = epochs * -(-len(x) // BATCH)
     # The last third of the training holds the final sparsity.
@@ -75,16 +75,20 @@ def main(output=".", dataset: Dataset = "digits", epochs=30):
         model = network(x.shape[1], dense.get_weights())
         cut(model, once)
         results[f"{name}, one cut"] = row(model, x_test, y_test)
-        model = network(x.shape[1], dense.get_weights())
-        fit(model, kr.optimizers.Proximal(keras.optimizers.Adam(1e-3), gradual), x, y, epochs)
-        results[f"{name}, fine-tuned"] = row(model, x_test, y_test)
+        ways = {"fine-tuned": (gradual, "euclidean")}
+        if isinstance(once, kr.regularizers.TopK):
+            ranking = kr.regularizers.TopK(gradual.sparsity, scope="all")
+            ways["all, adaptive"] = ranking, "adaptive"
+        for how, (penalty, metric) in ways.items():
+            model = network(x.shape[1], dense.get_weights())
+            fit(model, kr.optimizers.Proximal("adam", penalty, metric=metric), x, y, epochs)
+            results[f"{name}, {how}"] = row(model, x_test, y_test)
     title = f"Pruning a dense network, {dataset}"
     show(title, results, {"accuracy": ".1%", "zeros": ".1%", "kB": ".1f"})
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for how in ("one cut", "fine-tuned"):
-        *top, nm = [(r["zeros"], r["accuracy"]) for name, r in results.items() if how in name]
-        axes.plot(*zip(*top, strict=True), "o-", label=f"TopK, {how}")
-        axes.plot(*nm, "s", label=f"NM(2, 4), {how}")
+    for how in ("one cut", "fine-tuned", "all, adaptive"):
+        found = [r for name, r in results.items() if name.startswith("TopK") and how in name]
+        axes.plot([r["zeros"] for r in found], [r["accuracy"] for r in found], "o-", label=how)
     axes.axhline(results["dense"]["accuracy"], color="0.5", linestyle=":", label="dense")
     axes.set(xlabel="exact zeros", ylabel="test accuracy", title=title)
     axes.legend()

@@ -157,7 +157,7 @@ def test_fine_tuning_with_l2sp_forgets_least(saved):
 def test_pruning_meets_its_sparsity(saved):
     results = pruning.main(saved, epochs=3)
     for sparsity in pruning.SPARSITIES:
-        for how in ("one cut", "fine-tuned"):
+        for how in ("one cut", "fine-tuned", "all, adaptive"):
             assert results[f"TopK({sparsity}), {how}"]["zeros"] == pytest.approx(sparsity, abs=1e-3)
     assert results["NM(2, 4), fine-tuned"]["zeros"] == 0.5
     strongest = [results[f"TopK(0.98), {how}"]["accuracy"] for how in ("one cut", "fine-tuned")]

@@ -170,6 +170,8 @@ def test_a_run_that_is_resumed_is_as_if_it_had_not_stopped(tmp_path, stopped):
         np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(two))
 
 
+# Five epochs of two batches do not reach the target on every backend.
+@pytest.mark.filterwarnings("ignore:The refit begins at a sparsity:UserWarning")
 def test_steering_ends_where_the_refit_begins():
     model = new_model(Proximal(keras.optimizers.Adam(rate(steps=30)), regularizers.L1(0.1)))
     history = fit(model, TargetSparsity(0.5, 5), Refit(at=5), epochs=8).history
