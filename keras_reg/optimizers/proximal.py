@@ -20,6 +20,7 @@ from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.optimizers.zeros import AllZeroWarning
 from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.top_k import TopK
 from keras_reg.structure import is_kernel, path_of
 
 
@@ -260,6 +261,12 @@ class Proximal(Wrapper):
             raise ValueError(
                 "Expected one optimizer for all variables on which a penalty acts together. "
                 f"Received several for {entry.penalty} on {', '.join(paths)}"
+            )
+        if self.metric == "adaptive" and not isinstance(entry.penalty, TopK):
+            raise ValueError(
+                'Expected `metric="euclidean"` with a penalty other than TopK that acts on several '
+                f"variables together. Received: metric={self.metric!r}, {entry.penalty} on "
+                f"{', '.join(paths)}"
             )
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:
