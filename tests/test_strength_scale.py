@@ -129,7 +129,7 @@ def test_it_is_among_the_variables_once():
     fit(model, epochs=1)
     paths = [variable.path for variable in model.optimizer.variables]
     assert sum(path.endswith("strength_scale") for path in paths) == 1
-    assert len(paths) == len(model.optimizer.inner_optimizer.variables) + 1
+    assert len(paths) == len(model.optimizer.inner_optimizer.variables) + 2
     weights = [ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
     weights[-1] = weights[-1] * 4
     model.optimizer.set_weights(weights)
