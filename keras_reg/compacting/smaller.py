@@ -45,7 +45,7 @@ def compact(model: keras.Model, *, multiple_of: int = 1, verify: Any = True) -> 
         >>> kernel[:, 1:3] = 0  # Two units are 0 whatever the inputs are.
         >>> model.set_weights([kernel, *others])
         >>> small = compact(model)
-        >>> [weight.shape for weight in small.weights]
+        >>> [tuple(weight.shape) for weight in small.weights]
         [(3, 2), (2,), (2, 2), (2,)]
     """
     check(model, multiple_of)
