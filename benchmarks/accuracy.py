@@ -14,21 +14,9 @@ import argparse
 import itertools
 
 import accuracy_report
+import accuracy_tasks as tasks
 import keras
 import numpy as np
-from accuracy_tasks import (
-    BATCH,
-    EPOCHS,
-    EVERY,
-    LOWEST,
-    RAMP,
-    RATE,
-    REFIT,
-    SPARSITIES,
-    UNITS,
-    Store,
-    load,
-)
 
 import keras_reg as kr
 
@@ -37,8 +25,8 @@ R = kr.regularizers
 
 def network(task: str, features: int) -> keras.Model:
     layers = keras.layers
-    if task in UNITS:
-        hidden = [layers.Dense(units, activation="relu") for units in UNITS[task]]
+    if task in tasks.UNITS:
+        hidden = [layers.Dense(units, activation="relu") for units in tasks.UNITS[task]]
         return keras.Sequential([keras.Input((features,)), *hidden, layers.Dense(10)])
     return keras.Sequential(
         [
@@ -57,8 +45,10 @@ def pruned(scope: str, metric: str):
     """The parts of a training with TopK along the ramp."""
 
     def parts(sparsity: float, steps: int):
-        ramp = kr.schedules.Polynomial(0.0, sparsity, steps=round(RAMP * EPOCHS * steps))
-        return R.TopK(ramp, scope=scope), {"every": EVERY, "metric": metric}, []
+        ramp = kr.schedules.Polynomial(
+            0.0, sparsity, steps=round(tasks.RAMP * tasks.EPOCHS * steps)
+        )
+        return R.TopK(ramp, scope=scope), {"every": tasks.EVERY, "metric": metric}, []
 
     return parts
 
@@ -84,20 +74,23 @@ METHODS = {
 
 def train(task: str, method: str, sparsity: float, seed: int) -> tuple[float, float]:
     """The share of zeros and the test accuracy at the end of a training."""
-    x, x_test, y, y_test = load(task)
-    steps = -(-len(x) // BATCH[task])
+    x, x_test, y, y_test = tasks.load(task)
+    steps = -(-len(x) // tasks.BATCH[task])
     keras.utils.set_random_seed(seed)
     model = network(task, x.shape[1])
-    first, last = round(REFIT * EPOCHS), round((1 - REFIT) * EPOCHS)
+    first, last = round(tasks.REFIT * tasks.EPOCHS), round((1 - tasks.REFIT) * tasks.EPOCHS)
     cosine = keras.optimizers.schedules.CosineDecay
-    optimizer = keras.optimizers.Adam(cosine(RATE, first * steps, LOWEST))
+    optimizer = keras.optimizers.Adam(cosine(tasks.RATE, first * steps, tasks.LOWEST))
     callbacks = []
     if method != "dense":
         penalty, arguments, callbacks = METHODS[method](sparsity, steps)
         optimizer = kr.optimizers.Proximal(optimizer, penalty, **arguments)
-        callbacks += [kr.callbacks.Refit(REFIT, cosine(RATE, last * steps, LOWEST))]
+        callbacks += [
+            kr.callbacks.Refit(tasks.REFIT, cosine(tasks.RATE, last * steps, tasks.LOWEST))
+        ]
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(x, y, BATCH[task], EPOCHS if callbacks else first, verbose=0, callbacks=callbacks)
+    epochs = tasks.EPOCHS if callbacks else first
+    model.fit(x, y, tasks.BATCH[task], epochs, verbose=0, callbacks=callbacks)
     right = np.argmax(model.predict(x_test, verbose=0), axis=1) == y_test
     return kr.sparsity(model).sparsity, float(np.mean(right))
 
@@ -106,15 +99,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", default="build/accuracy.json")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--tasks", nargs="*", default=list(BATCH))
+    parser.add_argument("--tasks", nargs="*", default=list(tasks.BATCH))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--sparsities", nargs="*", type=float, default=SPARSITIES)
+    parser.add_argument("--sparsities", nargs="*", type=float, default=tasks.SPARSITIES)
     parser.add_argument("--report", nargs="*")
     options = parser.parse_args()
     if options.report is not None:
-        accuracy_report.write([Store(path).read() for path in options.report])
+        accuracy_report.write([tasks.Store(path).read() for path in options.report])
         return
-    store = Store(options.store)
+    store = tasks.Store(options.store)
     for seed, task in itertools.product(range(options.seeds), options.tasks):
         cases = [("dense", 0.0), *itertools.product(options.methods, options.sparsities)]
         for method, sparsity in cases:

@@ -1,7 +1,10 @@
 """Data and settings that benchmarks/accuracy.py and its peers share. It imports no framework."""
 
+import argparse
+import itertools
 import json
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -55,3 +58,20 @@ class Store:
 
     def has(self, key: tuple) -> bool:
         return "|".join(map(str, key)) in self.read()
+
+
+def peer(description: str, name: str, store: str, train: Callable) -> None:
+    """The command of a peer, which trains what is not in its store: see `accuracy.train`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--store", default=store)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--tasks", nargs="*", default=list(UNITS))
+    parser.add_argument("--sparsities", nargs="*", type=float, default=SPARSITIES)
+    options = parser.parse_args()
+    kept = Store(options.store)
+    for seed, task, sparsity in itertools.product(
+        range(options.seeds), options.tasks, options.sparsities
+    ):
+        key = (task, name, sparsity, seed)
+        if not kept.has(key):
+            kept.add(key, *train(task, sparsity, seed))

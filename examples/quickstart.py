@@ -46,7 +46,7 @@ def trainings(steps):
     yield "Adam", network(), adam(2e-3)
     yield "Adam, Keras L1 in loss", network(keras.regularizers.L1(1e-4)), adam(2e-3)
     proximal = kr.optimizers.Proximal(adam(2e-3), kr.regularizers.L1(0.2))
-    yield "Proximal(Adam), L1", network(dropout=falling), proximal
+    yield "Proximal(Adam), L1, dropout", network(dropout=falling), proximal
 
 
 def removed(table):
@@ -78,7 +78,7 @@ def main(epochs=EPOCHS):
     rich.print(table, report)
     small = kr.compact(model)
     rich.print(kr.compacting.removable(model))
-    rich.print(kr.compare({"dense": model, "compact": small}, x_test, y_test, ["accuracy"]))
+    rich.print(kr.compare({"trained": model, "compact": small}, x_test, y_test, ["accuracy"]))
     return results
 
 

@@ -42,7 +42,9 @@ def test_quickstart_removes_weights_that_keras_keeps(capsys):
     assert plain["sparsity"] == in_the_loss["sparsity"] == 0.0
     assert proximal["sparsity"] > 0.1
     assert proximal["accuracy"] > plain["accuracy"] - 0.03
-    assert "units out" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "units out" in printed
+    assert "compact" in printed
 
 
 @on_tensorflow

@@ -57,6 +57,8 @@ _COLUMNS: dict[str, Callable[[ModelResult], str]] = {
     "file": lambda row: f"{row.file_size / 1024:,.1f} KiB",
     "latency": lambda row: f"{1e3 * row.latency:.2f} ms",
 }
+# What a terminal of 80 columns has place for.
+_SHORT = {"parameters": "params", "multiply-adds": "MACs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Comparison:
         table = Table(box=SIMPLE_HEAD)
         table.add_column(headings[0], overflow="fold")
         for heading in headings[1:]:
-            table.add_column(heading, justify="right", overflow="fold")
+            table.add_column(_SHORT.get(heading, heading), justify="right", overflow="fold")
         for line in lines:
             table.add_row(*line)
         return table

@@ -59,7 +59,8 @@ class Format:
 
 
 def _open_saved_model(path: Path, names: list[str], threads: int) -> Program:
-    tf = importlib.import_module("tensorflow")
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(path))
     function = loaded.signatures["serving_default"]
     named = function.structured_input_signature[1]
@@ -79,7 +80,9 @@ def _open_saved_model(path: Path, names: list[str], threads: int) -> Program:
 
 
 def _open_onnx(path: Path, names: list[str], threads: int) -> Program:
-    onnxruntime = importlib.import_module("onnxruntime")
+    import onnx
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     # What remains once the runtime has simplified the graph.
@@ -88,7 +91,7 @@ def _open_onnx(path: Path, names: list[str], threads: int) -> Program:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     inputs = _ordered([one.name for one in session.get_inputs()], names)
-    graph = importlib.import_module("onnx").load(simplified).graph
+    graph = onnx.load(simplified).graph
     simplified.unlink()
     operations = tuple(node.op_type for node in graph.node if node.op_type != "Constant")
     return Program(
@@ -101,7 +104,9 @@ def _open_onnx(path: Path, names: list[str], threads: int) -> Program:
 def _open_litert(path: Path, names: list[str], threads: int) -> Program:
     package = FORMATS["litert"].package
     if package == "tensorflow":
-        interpreter_class = importlib.import_module("tensorflow").lite.Interpreter
+        import tensorflow as tf
+
+        interpreter_class = tf.lite.Interpreter
     else:
         interpreter_class = importlib.import_module(f"{package}.interpreter").Interpreter
     interpreter = interpreter_class(str(path), num_threads=threads)
@@ -118,7 +123,9 @@ def _open_litert(path: Path, names: list[str], threads: int) -> Program:
 
 
 def _open_openvino(path: Path, names: list[str], threads: int) -> Program:
-    core = importlib.import_module("openvino").Core()
+    import openvino
+
+    core = openvino.Core()
     model = core.read_model(str(path))
     # On some processors it would take bfloat16 by itself.
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
@@ -134,7 +141,8 @@ def _open_openvino(path: Path, names: list[str], threads: int) -> Program:
 
 
 def _open_torch(path: Path, names: list[str], threads: int) -> Program:
-    torch = importlib.import_module("torch")
+    import torch
+
     program = torch.export.load(str(path))
     module = program.module()
 

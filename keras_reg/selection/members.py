@@ -1,6 +1,7 @@
 """Members of a path: what is trained at every strength, each on its own rows from its own seed."""
 
 import dataclasses
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -167,8 +168,6 @@ def sklearn_part(name: str) -> Any:
         'sklearn.model_selection'
     """
     try:
-        import importlib
-
         return importlib.import_module(f"sklearn.{name}")
     except ImportError as error:
         raise ImportError(

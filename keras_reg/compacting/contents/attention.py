@@ -17,6 +17,7 @@ layers = keras.layers
 
 @for_layers(layers.MultiHeadAttention, layers.GroupQueryAttention)
 def attention(content: Any) -> list[Any]:
+    """Heads that mix constants alone are constant; keys that are constant say nothing."""
     parts = parts_of(content.call)
     query, value, key = inputs_of(content.call)
     made = {

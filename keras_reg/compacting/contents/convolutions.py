@@ -32,6 +32,7 @@ def _result(content: Any, found: Array, bias: Any) -> list[Array]:
 
 @for_layers(layers.Conv1D, layers.Conv2D, layers.Conv3D)
 def convolution(content: Any) -> list[Array]:
+    """A filter is constant if all that it reads is, by whole groups."""
     layer, known = content.operation, _inputs(content)
     if layer.groups == 1:
         found = content.reads(layer.kernel, (-2,), (-1,), known, bias_of(layer))
@@ -68,12 +69,14 @@ def _each(kernel: Any, known: Array) -> Array:
 
 @for_layers(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 def depthwise(content: Any) -> list[Array]:
+    """Each channel by its own weights."""
     layer = content.operation
     return _result(content, _each(layer.kernel, _inputs(content)), layer.bias)
 
 
 @for_layers(layers.SeparableConv1D, layers.SeparableConv2D)
 def separable(content: Any) -> list[Array]:
+    """A depthwise kernel, then a pointwise one."""
     layer = content.operation
     known = _each(layer.depthwise_kernel, _inputs(content))
     found = content.reads(layer.pointwise_kernel, (-2,), (-1,), known, layer.bias)
@@ -90,12 +93,14 @@ def separable(content: Any) -> list[Array]:
     *(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D),
 )
 def spatial(content: Any) -> list[Array]:
+    """What takes places of one channel together leaves a constant what it is."""
     axis = channel_axis(content.operation)
     return [placed(content.results[0].rank, axis, along(content.knowns[0], axis))]
 
 
 @for_layers(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
 def padding(content: Any) -> list[Array]:
+    """Zeros all round leave only a constant 0 what it is."""
     axis = channel_axis(content.operation)
     known = only_zeros(along(content.knowns[0], axis))
     return [placed(content.results[0].rank, axis, known)]

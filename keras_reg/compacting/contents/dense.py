@@ -26,6 +26,7 @@ def added(found: Array, bias: Any) -> Array:
 
 @for_layers(layers.Dense)
 def dense(content: Any) -> list[Array]:
+    """A unit is constant if all that it reads is."""
     layer, known = content.operation, content.knowns[0]
     found = content.reads(layer.kernel, (0,), (1,), along(known, -1), bias_of(layer))
     return [activated(content, placed(known.ndim, -1, added(found, layer.bias)))]
@@ -33,6 +34,7 @@ def dense(content: Any) -> list[Array]:
 
 @for_layers(layers.Embedding)
 def embedding(content: Any) -> list[Array]:
+    """A channel is constant if it is the same in every row of the table."""
     table = numbers(content.operation.embeddings)
     same = np.where(np.all(table == table[:1], axis=0), table[0], np.nan)
     return [placed(content.results[0].rank, -1, same)]
@@ -40,6 +42,7 @@ def embedding(content: Any) -> list[Array]:
 
 @for_layers(layers.EinsumDense)
 def einsum_dense(content: Any) -> list[Array]:
+    """A dense layer over several axes; the bias takes constants where it has all outputs."""
     layer, x, result = content.operation, content.inputs[0], content.results[0]
     data, weights, output = letters_of(layer.equation, x.rank, result.rank)
     rows = [axis for axis, letter in enumerate(weights) if letter not in output]

@@ -37,11 +37,13 @@ def activated(content: Any, known: Array) -> Array:
 
 @for_layers(layers.Activation)
 def activation(content: Any) -> list[Array]:
+    """The activation of a constant."""
     return [activated(content, content.knowns[0])]
 
 
 @for_layers(layers.ReLU, layers.LeakyReLU, layers.ELU)
 def unary_layer(content: Any) -> list[Array]:
+    """The layer itself, run on constants."""
     return [applied(content.operation.call, content.dtype(), content.knowns[0])]
 
 
@@ -55,6 +57,7 @@ def unary_layer(content: Any) -> list[Array]:
     *(kr_layers.ScheduledSpatialDropout2D, kr_layers.ScheduledSpatialDropout3D),
 )
 def identity(content: Any) -> list[Array]:
+    """At inference these layers change nothing."""
     return [content.knowns[0]]
 
 
@@ -67,6 +70,7 @@ def wrapped(content: Any) -> list[Array]:
 
 @for_operations(*_UNARY)
 def unary(content: Any) -> list[Any]:
+    """The operation itself, run on constants."""
     if len(content.inputs) != 1:
         return [None]
     known = content.knowns[0]
@@ -86,6 +90,7 @@ def operands(content: Any) -> list[Array]:
 
 @for_operations(*_BINARY)
 def binary(content: Any) -> list[Any]:
+    """The operation itself, run on constants and numbers."""
     found = operands(content)
     if len(found) != 2 or not content.inputs:
         return [None]
@@ -94,6 +99,7 @@ def binary(content: Any) -> list[Any]:
 
 @for_operations("Multiply")
 def multiply(content: Any) -> list[Any]:
+    """A product is 0 if a factor is, whatever the others are."""
     found = operands(content)
     return [product(*found) if len(found) == 2 else None]
 
@@ -110,6 +116,7 @@ def not_followed(content: Any) -> list[None]:
 
 @for_layers(layers.Rescaling)
 def rescaling(content: Any) -> list[Array]:
+    """A scale and an offset."""
     layer = content.operation
     return [content.knowns[0] * np.asarray(layer.scale) + np.asarray(layer.offset)]
 
@@ -125,6 +132,7 @@ _MERGES: dict[type, Any] = {
 
 @for_layers(*_MERGES)
 def merging(content: Any) -> list[Array]:
+    """Constants merged as their tensors are."""
     knowns = content.knowns
     rank = max(known.ndim for known in knowns)
     if any(known.ndim != rank for known in knowns):
@@ -135,11 +143,13 @@ def merging(content: Any) -> list[Array]:
 
 @for_layers(layers.Average)
 def average(content: Any) -> list[Array]:
+    """The mean of constants."""
     return [sum(content.knowns) / len(content.knowns)]
 
 
 @for_layers(layers.PReLU)
 def prelu(content: Any) -> list[Array]:
+    """A slope for what is negative."""
     known, alpha = content.knowns[0], numbers(content.operation.alpha)[None]
     return [np.where(known >= 0, known, known * alpha)]
 
@@ -151,6 +161,7 @@ def numbers(variable: Any) -> Array:
 
 @for_layers(layers.BatchNormalization)
 def batch_normalization(content: Any) -> list[Array]:
+    """Moving statistics, gain and offset: a gain of 0 leaves the offset."""
     layer, known = content.operation, content.knowns[0]
     mean, variance = numbers(layer.moving_mean), numbers(layer.moving_variance)
     scale = 1 / np.sqrt(variance + layer.epsilon)

@@ -35,6 +35,7 @@ def moved(operation: Any, args: Any, kwargs: Any, arrays: dict[int, Array]) -> l
     "Stack",
 )
 def movement(content: Any) -> list[Any]:
+    """The operation itself, run on what is known of each entry."""
     knowns = content.knowns
     if all(np.isnan(known).all() for known in knowns):
         return [None for _ in content.results]
@@ -55,6 +56,7 @@ def not_followed(content: Any) -> list[None]:
 @for_layers(layers.Concatenate)
 @for_operations("Concatenate")
 def concatenate(content: Any) -> list[Array]:
+    """What is known, side by side."""
     shape = content.results[0].shape
     axis = content.operation.axis % len(shape)
     if shape[axis] is None:

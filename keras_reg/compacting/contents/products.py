@@ -11,6 +11,7 @@ from keras_reg.structure.channels.labels import Array
 
 @for_operations("Matmul")
 def matmul(content: Any) -> list[Array]:
+    """A product of rows and columns that are known to be 0 is 0."""
     first, second = content.inputs
     _summed(content, [(first, first.rank - 1), (second, second.rank - 2)])
     rank = content.results[0].rank
@@ -20,6 +21,7 @@ def matmul(content: Any) -> list[Array]:
 
 @for_operations("Einsum")
 def einsum(content: Any) -> list[None]:
+    """Letters that are summed are needed; results are not followed."""
     operands, output = content.operation.subscripts.replace(" ", "").split("->")
     terms = operands.split(",")
     for letter in set("".join(terms)) - set(output):

@@ -59,6 +59,7 @@ def _lasting(kernel: Any, span: slice, zero: Array) -> Array:
 
 @for_layers(layers.LSTM, layers.GRU, layers.SimpleRNN)
 def recurrent(content: Any) -> list[Array]:
+    """Units that stay 0 from a start at 0."""
     known, *states = content.knowns
     starts = [along(state, -1) for state in states]
     units = _states(content, content.operation, known, starts)
@@ -67,6 +68,7 @@ def recurrent(content: Any) -> list[Array]:
 
 @for_layers(layers.Bidirectional)
 def bidirectional(content: Any) -> list[Any]:
+    """Units of both directions, merged as the layer merges them."""
     layer, (known, *starts) = content.operation, content.knowns
     given = [np.full(1, np.nan)] if starts else []
     both = [
@@ -87,6 +89,7 @@ def bidirectional(content: Any) -> list[Any]:
 
 @for_layers(layers.TimeDistributed)
 def time_distributed(content: Any) -> list[Array]:
+    """The layer inside, on one step."""
     x, shape = content.inputs[0], content.results[0].shape
     axes = [axis for axis in range(x.rank) if axis != 1]
     step = Traced((x.shape[0], *x.shape[2:]), {a - 1: one for a, one in x.others(1).items()})

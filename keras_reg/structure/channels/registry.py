@@ -10,31 +10,43 @@ from keras_reg.structure.registry import register, registered
 
 Rule = Callable[[Any], Any]
 
-_OPERATIONS: dict[str, Rule] = {}
-
 # What a subclass may change without changing what the layer computes.
 _HARMLESS = ("__init__", "get_config", "from_config", "get_build_config", "build_from_config")
 
 
-def for_layers(*kinds: type) -> Callable[[Rule], Rule]:
-    """Registers a rule for classes of layers."""
+class RuleBook:
+    """Rules for layers, by class, and for operations of `keras.ops`, by the names of their classes.
 
-    def add(rule: Rule) -> Rule:
-        for kind in kinds:
-            register(kind, channels=rule)
-        return rule
+    Args:
+        keep: takes a class of layers and its rule.
+    """
 
-    return add
+    def __init__(self, keep: Callable[[type, Rule], None]) -> None:
+        self.operations: dict[str, Rule] = {}
+        self._keep = keep
+
+    def for_layers(self, *kinds: type) -> Callable[[Rule], Rule]:
+        """Registers a rule for classes of layers."""
+
+        def add(rule: Rule) -> Rule:
+            for kind in kinds:
+                self._keep(kind, rule)
+            return rule
+
+        return add
+
+    def for_operations(self, *names: str) -> Callable[[Rule], Rule]:
+        """Registers a rule for operations of `keras.ops`, by the names of their classes."""
+
+        def add(rule: Rule) -> Rule:
+            self.operations.update(dict.fromkeys(names, rule))
+            return rule
+
+        return add
 
 
-def for_operations(*names: str) -> Callable[[Rule], Rule]:
-    """Registers a rule for operations of `keras.ops`, by the names of their classes."""
-
-    def add(rule: Rule) -> Rule:
-        _OPERATIONS.update(dict.fromkeys(names, rule))
-        return rule
-
-    return add
+_BOOK = RuleBook(lambda kind, rule: register(kind, channels=rule))
+for_layers, for_operations = _BOOK.for_layers, _BOOK.for_operations
 
 
 def channels_rule(operation: Any) -> Rule | None:
@@ -45,7 +57,7 @@ def channels_rule(operation: Any) -> Rule | None:
     kind = type(operation)
     if not isinstance(operation, keras.layers.Layer):
         is_of_keras = kind.__module__.partition(".")[0] == "keras"
-        return _OPERATIONS.get(kind.__name__) if is_of_keras else None
+        return _BOOK.operations.get(kind.__name__) if is_of_keras else None
     base, rule = registered(operation, "channels")
     return None if base is None or _recomputes(kind, base) else rule
 
