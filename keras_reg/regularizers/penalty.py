@@ -364,9 +364,9 @@ def widen_all(ws: Sequence[Any]) -> list[Any]:
     """Float tensors in the widest of the dtypes that `widen` gives them.
 
     Example:
-        >>> wide = widen_all([ops.ones((2,), "float16"), ops.ones((1,), "float64")])
+        >>> wide = widen_all([ops.ones((2,), "float16"), ops.ones((1,), "float32")])
         >>> [keras.backend.standardize_dtype(w.dtype) for w in wide]
-        ['float64', 'float64']
+        ['float32', 'float32']
     """
     wide = [widen(w) for w in ws]
     dtypes = {keras.backend.standardize_dtype(w.dtype) for w in wide}
