@@ -48,6 +48,15 @@ def variables_of(optimizer: Any) -> list[Any]:
     return optimizer._trainable_variables
 
 
+def compile_arguments(model: Any) -> dict[str, Any]:
+    """What `compile` was called with.
+
+    `get_compile_config` is public, but writes losses and metrics down, which fails where a function
+    among them is not registered.
+    """
+    return dict(model._compile_config.config)
+
+
 def nodes_of(model: Any) -> list[Any]:
     """The calls in the graph of a Functional model or of a built Sequential, in their order.
 

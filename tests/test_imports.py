@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules", "structure"},
     "report": {"ops", "figures", "schedules", "structure", "regularizers", "optimizers"},
-    "compacting": {"layers", "structure"},
+    "compacting": {"layers", "optimizers", "structure"},
     "evaluation": {"report"},
     "selection": {
         "ops",

@@ -11,6 +11,7 @@ from keras import layers
 import keras_reg
 from keras_reg.keras_private import (
     average_of,
+    compile_arguments,
     forget_traces,
     layers_in,
     nodes_of,
@@ -40,6 +41,19 @@ def test_nodes_of_a_functional_model_come_in_the_order_of_their_calls():
     assert len(nodes) == 4
     for before, after in itertools.pairwise(nodes):
         assert [id(tensor) for tensor in after.input_tensors] == [id(before.outputs[0])]
+
+
+def test_compile_arguments_are_those_given():
+    def loss(y, prediction):
+        return keras.ops.mean(keras.ops.abs(y - prediction))
+
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    metric = keras.metrics.MeanSquaredError()
+    model.compile("sgd", loss, metrics=[metric])
+    arguments = compile_arguments(model)
+    assert arguments["loss"] is loss
+    assert arguments["metrics"][0] is metric
+    keras.Sequential([keras.Input((2,)), layers.Dense(1)]).compile(**arguments)
 
 
 def test_nodes_of_sequential_models_and_of_what_has_no_graph():

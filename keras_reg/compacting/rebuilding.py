@@ -37,6 +37,16 @@ class Rebuilding:
             self._fill(old, new, step)
         return small
 
+    @property
+    def variables(self) -> list[tuple[Any, Any]]:
+        """Variables of the model, each with the one that it became."""
+        found = []
+        for old, new, _ in self._pairs.values():
+            if isinstance(old, keras.layers.Layer):
+                # A bias that a layer got is the last of its variables.
+                found += list(zip(old.variables, new.variables, strict=False))
+        return found
+
     def _plan(self, run: Run) -> None:
         """What changes in each config. Nothing is built if two calls want different sizes."""
         for step in run.steps:

@@ -108,7 +108,7 @@ def removable(model: keras.Model, *, multiple_of: int = 1) -> Compaction:
         b (4, 2) -> (2, 2)
     """
     check(model, multiple_of)
-    small, survey, removal = built(model, multiple_of, opens=True)
+    small, survey, removal, _, _ = built(model, multiple_of, opens=True)
     return Compaction(
         model.name,
         tuple(_resized(survey, removal, model)),

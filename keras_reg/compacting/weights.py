@@ -36,12 +36,25 @@ class Values:
 
     def of(self, variable: Any) -> Array:
         """The values of a variable that stay."""
-        array = self._whole(variable)
-        for axis in range(array.ndim):
-            slot = self._survey.slots.get((id(variable), axis))
-            if slot is not None:
-                array = array.take(self._removal.kept(slot.labels), axis)
+        return self.cut(variable, self._whole(variable))
+
+    def cut(self, variable: Any, array: Array) -> Array:
+        """The part of an array with the shape of a variable that stays."""
+        for axis, kept in self.kept(variable).items():
+            array = array.take(kept, axis)
         return array
+
+    def kept(self, variable: Any) -> dict[int, Array]:
+        """The indices that stay on the axes of a variable, where the axis has channels."""
+        slots = {
+            axis: self._survey.slots.get((id(variable), axis))
+            for axis in range(len(variable.shape))
+        }
+        return {
+            axis: self._removal.kept(slot.labels)
+            for axis, slot in slots.items()
+            if slot is not None
+        }
 
     def scale(self, variable: Any, factor: float) -> None:
         """Multiplies a variable."""

@@ -122,7 +122,7 @@ class ChannelGroups:
             weights: those of the optimizer.
         Raises: ValueError if no channels are left.
         """
-        found = self._find(weights)
+        found = self.found(weights)
         chosen = [n for n, group in enumerate(self.groups) if _trained(group, found) == 1.0]
         groups = [self.groups[n] for n in chosen]
         if not groups:
@@ -137,7 +137,7 @@ class ChannelGroups:
 
     def warn_of_frozen(self, weights: Sequence[Weight]) -> None:
         """Warns of channels of which an optimizer trains some kernels and not all."""
-        found = self._find(weights)
+        found = self.found(weights)
         halves = [group.name for group in self.groups if 0.0 < _trained(group, found) < 1.0]
         if halves:
             warnings.warn(
@@ -146,7 +146,7 @@ class ChannelGroups:
                 stacklevel=2,
             )
 
-    def _find(self, weights: Sequence[Weight]) -> dict[str, Any]:
+    def found(self, weights: Sequence[Weight]) -> dict[str, Any]:
         """The variables of an optimizer by the names that they have here."""
         if self._names is not None:
             names = self._names

@@ -167,6 +167,11 @@ class Proximal(Wrapper):
         self._support_fixed.assign(1.0)
         self._is_fixed = True
 
+    def take_rules(self, rules: Rules) -> None:
+        """Acts by other rules, which its build checks: those of another model."""
+        self._rules = rules
+        self._is_from_config = False
+
     def resolve(self, variables: Iterable[Any]) -> list[tuple[Penalty, Any]]:
         """The pairs of a penalty and a variable that this optimizer acts on.
 

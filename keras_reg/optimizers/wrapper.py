@@ -83,9 +83,12 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
         Those inside a `LossScaleOptimizer` or another wrapper, and every member of a
         `MultiOptimizer`.
         """
-        return [
-            found for found in _nested(getattr(model, "optimizer", None)) if isinstance(found, cls)
-        ]
+        return cls.within(getattr(model, "optimizer", None))
+
+    @classmethod
+    def within(cls, optimizer: Any) -> list[Any]:
+        """The optimizers of this class in an optimizer, itself included, as `all_of` finds them."""
+        return [found for found in _nested(optimizer) if isinstance(found, cls)]
 
     @classmethod
     def of(cls, model: Any) -> Any:
