@@ -21,7 +21,7 @@ from keras import ops
 from keras_reg import regularizers
 from keras_reg.ops import compiled
 from keras_reg.ops.backend import read
-from keras_reg.ops.sums import total
+from keras_reg.ops.sums import full_sum
 
 STRENGTH = 1e-4
 # Arguments beside the defaults, which every class is measured with.
@@ -45,7 +45,7 @@ KERAS = {
 
 @compiled
 def _sum_of_sizes(w):
-    return STRENGTH * total(ops.abs(w))
+    return STRENGTH * full_sum(ops.abs(w))
 
 
 def value_alone(variable):

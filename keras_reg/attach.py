@@ -10,7 +10,7 @@ from keras_reg.keras_private import forget_traces
 from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.rules import Rules
 from keras_reg.regularizers import Penalty
-from keras_reg.structure import Kept, RegularizerAttribute, path_of
+from keras_reg.structure import KeptRegularizer, RegularizerAttribute, path_of
 
 Penalties = Penalty | dict[str, Penalty] | None
 
@@ -178,14 +178,14 @@ def _check_optimizer(model: keras.Model, variables: list[Any]) -> None:
         )
 
 
-def _had(kept: Kept, kind: type = object) -> Any:
+def _had(kept: KeptRegularizer, kind: type = object) -> Any:
     """The regularizer, of a kind, that a variable or a layer has for it, or None."""
     held = [kept.variable.regularizer, *(getattr(*place) for place in kept.attributes)]
     return next((found for found in held if found is not None and isinstance(found, kind)), None)
 
 
 def _changes(
-    model: keras.Model, named: list[tuple[Any, Any]], places: dict[int, Kept]
+    model: keras.Model, named: list[tuple[Any, Any]], places: dict[int, KeptRegularizer]
 ) -> tuple[list[_Change], dict[str, list[Any]]]:
     """What to set, and the variables whose penalty no config will carry, by the reason.
 
@@ -199,7 +199,7 @@ def _changes(
         for attribute in kept.attributes[-1:]:
             sharers.setdefault(attribute, []).append(kept.variable)
     changes: list[_Change] = []
-    lost: list[Kept] = []
+    lost: list[KeptRegularizer] = []
     reasons: dict[str, list[Any]] = {}
     for variable, penalty in named:
         kept = places[id(variable)]

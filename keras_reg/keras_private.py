@@ -4,7 +4,7 @@
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -35,12 +35,36 @@ def average_of(optimizer: Any, variable: Any) -> Any:
     It is among the public `variables`, but two weights may have one path, so that names do not tell
     which is whose. Keras's own SwapEMAWeights reads the same name.
     """
-    return state_of(optimizer, "_model_variables_moving_average", variable)
+    return state_of(optimizer, "model_variables_moving_average", variable)
+
+
+class AveragesOfInner:
+    """Shows the moving averages of the optimizer inside as those of an optimizer round it.
+
+    Keras's SwapEMAWeights looks for this name, on what a LossScaleOptimizer is round.
+    """
+
+    inner_optimizer: Any
+
+    @property
+    def _model_variables_moving_average(self) -> list[Any]:
+        return self.inner_optimizer._model_variables_moving_average
 
 
 def state_of(optimizer: Any, name: str, variable: Any) -> Any:
-    """What an optimizer keeps of a variable in its list of this name, such as `_velocities`."""
-    return getattr(optimizer, name)[optimizer._get_variable_index(variable)]
+    """What an optimizer keeps of a variable in its list of this name, such as "velocities".
+
+    As with averages, names do not tell which of its public `variables` it is.
+    """
+    return getattr(optimizer, f"_{name}")[optimizer._get_variable_index(variable)]
+
+
+def keys_of(optimizer: Any, variables: Iterable[Any]) -> list[Any]:
+    """What an optimizer tells each of these variables by, itself and not its value.
+
+    The `id` would do, but each replica of a `tf.distribute` strategy sees a copy of its own.
+    """
+    return [optimizer._var_key(variable) for variable in variables]
 
 
 def variables_of(optimizer: Any) -> list[Any]:

@@ -122,7 +122,7 @@ def test_what_is_not_clear_without_a_model_is_refused_at_once(penalty):
     ],
 )
 def test_what_a_path_and_a_shape_tell(path, shape, outputs):
-    layout = kr.structure.axes.layout_from_path(path, shape)
+    layout = kr.structure.layout.layout_from_path(path, shape)
     assert (None if layout is None else layout.outputs) == outputs
 
 

@@ -42,7 +42,7 @@ def test_a_single_table_compiles_nothing(monkeypatch):
     def compiled(*arguments):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("keras_reg.report.compiled.compiled", compiled)
+    monkeypatch.setattr("keras_reg.report.compiled_counting.compiled", compiled)
     model = made("conv")
     assert sparsity(model).zeros == 0
     with pytest.raises(AssertionError, match="compiled"):

@@ -8,7 +8,7 @@ from keras import ops
 from scipy.optimize import minimize
 
 from keras_reg import regularizers
-from keras_reg.ops.groups import from_group_rows, group_rows
+from keras_reg.ops.group_rows import from_group_rows, group_rows
 
 seeds = pytest.mark.parametrize("seed", range(4))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_reg import regularizers
-from keras_reg.ops.sums import folded, reduced, sum_of_squares, total
+from keras_reg.ops.sums import folded, full_sum, reduced, sum_of_squares
 
 SHAPES = [(), (5,), (16, 1), (24, 7), (3, 3, 16, 4), (7, 5), (0, 4), (32, 0)]
 
@@ -17,7 +17,7 @@ SHAPES = [(), (5,), (16, 1), (24, 7), (3, 3, 16, 4), (7, 5), (0, 4), (32, 0)]
 @given(seed=st.integers(0, 99))
 def test_total_is_the_sum(shape, seed):
     x = np.random.default_rng(seed).standard_normal(shape).astype("float32")
-    found = float(total(ops.convert_to_tensor(x)))
+    found = float(full_sum(ops.convert_to_tensor(x)))
     assert abs(found - x.astype("float64").sum()) <= 1e-5 * (1 + np.abs(x).sum())
 
 

@@ -10,7 +10,7 @@ from keras_reg import schedules
 from keras_reg.ops.ranks import lamp_scores
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import TopK
-from keras_reg.structure.axes import plain_layout, weights_in
+from keras_reg.structure.layout import plain_layout, weights_in
 
 BACKEND = keras.backend.backend()
 SHAPES = [(6, 4), (4, 3), (70, 2)]

@@ -9,7 +9,7 @@ from keras_reg.layers.scheduled_dropout import (
     ScheduledDropPath,
     ScheduledGaussianDropout,
 )
-from keras_reg.layers.scheduled_maps import (
+from keras_reg.layers.scheduled_feature_maps import (
     ScheduledDropBlock2D,
     ScheduledSpatialDropout1D,
     ScheduledSpatialDropout2D,

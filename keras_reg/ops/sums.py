@@ -10,7 +10,7 @@ from keras import ops
 from keras_reg.ops.backend import slices_of_a_sum
 
 
-def total(x: Any) -> Any:
+def full_sum(x: Any) -> Any:
     """The sum of all elements of an array that cheap arithmetic made.
 
     Args:
@@ -18,7 +18,7 @@ def total(x: Any) -> Any:
     Shapes: result: (). Dtype: as `x`.
 
     Example:
-        >>> float(total(ops.ones((6, 32, 5))))
+        >>> float(full_sum(ops.ones((6, 32, 5))))
         960.0
     """
     slices, rows = slices_of_a_sum(), math.prod(x.shape[:-1])

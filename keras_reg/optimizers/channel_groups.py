@@ -10,8 +10,8 @@ from keras_reg.ops.budgets import Budget
 from keras_reg.ops.grouping import Across, Place
 from keras_reg.optimizers.model_budgets import budgets_of, from_lists, to_lists
 from keras_reg.structure import is_kernel
-from keras_reg.structure.axes import Weight
 from keras_reg.structure.channels import Channels
+from keras_reg.structure.layout import Weight
 from keras_reg.structure.weights import names_once
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_reg import structure
+from keras_reg.keras_private import keys_of
 from keras_reg.optimizers.shown import shown
 from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
@@ -55,7 +56,7 @@ class FixedSupport(Wrapper):
                 "Expected the model to have a trainable kernel or embedding matrix. Received "
                 f"variables: {[structure.path_of(variable) for variable in variables]}"
             )
-        self._fixed = {self._var_key(variable) for variable in kernels}
+        self._fixed = set(keys_of(self, kernels))
         return kernels
 
     def _update(self, grads: list[Any], variables: list[Any]) -> None:

@@ -70,12 +70,12 @@ def diagonal_of(optimizer: Any, penalty: Penalty, variable: Any) -> Diagonal:
 
 
 def _adam(optimizer: Any, variable: Any) -> Diagonal:
-    name = "_velocity_hats" if optimizer.amsgrad else "_velocities"
+    name = "velocity_hats" if optimizer.amsgrad else "velocities"
     return _bias_corrected(optimizer, state_of(optimizer, name, variable), inside=False)
 
 
 def _nadam(optimizer: Any, variable: Any) -> Diagonal:
-    return _bias_corrected(optimizer, state_of(optimizer, "_velocities", variable), inside=True)
+    return _bias_corrected(optimizer, state_of(optimizer, "velocities", variable), inside=True)
 
 
 def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Diagonal:
@@ -93,19 +93,19 @@ def _bias_corrected(optimizer: Any, velocity: Any, inside: bool) -> Diagonal:
 
 
 def _adamax(optimizer: Any, variable: Any) -> Diagonal:
-    norm, epsilon = state_of(optimizer, "_u", variable), optimizer.epsilon
+    norm, epsilon = state_of(optimizer, "u", variable), optimizer.epsilon
     return Diagonal(lambda: [read(norm)], lambda u: 1.0 / (u + epsilon))
 
 
 def _adagrad(optimizer: Any, variable: Any) -> Diagonal:
-    sums, epsilon = state_of(optimizer, "_accumulators", variable), optimizer.epsilon
+    sums, epsilon = state_of(optimizer, "accumulators", variable), optimizer.epsilon
     return Diagonal(lambda: [read(sums)], lambda a: 1.0 / ops.sqrt(a + epsilon))
 
 
 def _rmsprop(optimizer: Any, variable: Any) -> Diagonal:
-    slots = [state_of(optimizer, "_velocities", variable)]
+    slots = [state_of(optimizer, "velocities", variable)]
     if optimizer.centered:
-        slots.append(state_of(optimizer, "_average_gradients", variable))
+        slots.append(state_of(optimizer, "average_gradients", variable))
     epsilon = optimizer.epsilon
 
     def lengths(v: Any, mean: Any = 0.0) -> Any:

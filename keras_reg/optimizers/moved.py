@@ -10,8 +10,8 @@ from keras_reg.optimizers.proximal import Proximal
 from keras_reg.optimizers.rules import Rules
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.structure import is_kernel
-from keras_reg.structure.axes import Weight, weights_in
 from keras_reg.structure.channels import Channels, Group, channels
+from keras_reg.structure.layout import Weight, weights_in
 
 # For a variable, an axis and indices on it: the variable of the smaller model and the indices that
 # what stays has there, or None if the variable went.

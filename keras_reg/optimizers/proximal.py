@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.keras_private import keys_of, variables_of
 from keras_reg.ops.backend import read
 from keras_reg.ops.updates import compiled_in_graph
 from keras_reg.optimizers.metrics import check_metric, diagonal_of
@@ -191,8 +192,11 @@ class Proximal(Wrapper):
         return self._rules.entries(self._own(variables))
 
     def _own(self, variables: Iterable[Any]) -> list[Any]:
-        keys = {self._var_key(variable) for variable in self._trainable_variables}
-        return [v for v in variables if not self.built or self._var_key(v) in keys]
+        variables = list(variables)
+        if not self.built:
+            return variables
+        own, keys = set(keys_of(self, variables_of(self))), keys_of(self, variables)
+        return [v for v, key in zip(variables, keys, strict=True) if key in own]
 
     def left_out(self, variables: Iterable[Any]) -> list[str]:
         """The paths of weights of rank 2 or more on which no penalty acts.
@@ -246,7 +250,7 @@ class Proximal(Wrapper):
         self._plan = _Plan(parts)
         _warn_of_regularizers(parts)
         corrected = [variable for part in parts for variable in part.variables]
-        self._penalized = {self._var_key(variable) for variable in corrected}
+        self._penalized = set(keys_of(self, corrected))
         return corrected
 
     def _part(self, entry: Entry) -> Part:
@@ -287,7 +291,7 @@ class Proximal(Wrapper):
             self._update_and_shrink(grads, variables)
 
     def _update_and_shrink(self, grads: list[Any], variables: list[Any]) -> None:
-        keys = {self._var_key(variable) for variable in variables}
+        keys = set(keys_of(self, variables))
         lengths = {
             id(owner): StepLength(owner, self.every, self._momentum_travel.of(owner))
             for owner in (part.optimizer for part in self._plan.parts)
@@ -297,7 +301,7 @@ class Proximal(Wrapper):
         self.inner_optimizer.apply(grads, variables)
         steps = {key: length.after_update() * scale for key, length in lengths.items()}
         for part, zeros in zip(self._plan.parts, held, strict=True):
-            given = [self._var_key(variable) in keys for variable in part.variables]
+            given = [key in keys for key in keys_of(self, part.variables)]
             if any(given):
                 owner = id(part.optimizer)
                 iteration, is_always_due = lengths[owner].iteration, self.every == 1

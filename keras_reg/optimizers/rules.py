@@ -7,7 +7,8 @@ from keras_reg import structure
 from keras_reg.ops.grouping import Grouping
 from keras_reg.optimizers.channel_groups import ChannelGroups, groups_in, refuse_shared
 from keras_reg.regularizers.penalty import Penalty
-from keras_reg.structure.axes import (
+from keras_reg.structure.channels import Channels
+from keras_reg.structure.layout import (
     Axes,
     Weight,
     ambiguous,
@@ -15,7 +16,6 @@ from keras_reg.structure.axes import (
     weights_alone,
     weights_in,
 )
-from keras_reg.structure.channels import Channels
 
 Pair = tuple[Penalty, Any]
 

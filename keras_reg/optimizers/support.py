@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_reg.keras_private import keys_of
 from keras_reg.ops.backend import read
 from keras_reg.ops.updates import choose_gradient, update
 
@@ -20,22 +21,21 @@ def update_on_support(optimizer: Any, grads: list[Any], variables: list[Any], fi
         optimizer: the `keras.optimizers.Optimizer` that makes the update.
         grads: a gradient, or None, for each variable.
         variables: the variables.
-        fixed: the keys, by `optimizer._var_key`, of the variables whose zeros stay.
+        fixed: the keys, as `keys_of` gives them, of the variables whose zeros stay.
     """
-    key_of = optimizer._var_key
-    kept = {
-        key: ops.not_equal(read(variable), 0)
-        for variable, gradient in zip(variables, grads, strict=True)
-        if (key := key_of(variable)) in fixed and gradient is not None
-    }
+    each = zip(keys_of(optimizer, variables), variables, grads, strict=True)
+    kept = [
+        ops.not_equal(read(variable), 0) if key in fixed and gradient is not None else None
+        for key, variable, gradient in each
+    ]
     chosen = [
-        choose_gradient(gradient, kept[key]) if (key := key_of(variable)) in kept else gradient
-        for variable, gradient in zip(variables, grads, strict=True)
+        gradient if flags is None else choose_gradient(gradient, flags)
+        for gradient, flags in zip(grads, kept, strict=True)
     ]
     optimizer.apply(chosen, variables)
-    for variable in variables:
-        if key_of(variable) in kept:
-            update(variable, _kept, kept[key_of(variable)])
+    for variable, flags in zip(variables, kept, strict=True):
+        if flags is not None:
+            update(variable, _kept, flags)
 
 
 def _kept(w: Any, kept: Any) -> Any:

@@ -8,13 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_reg.keras_private import AveragesOfInner, keys_of, variables_of
 from keras_reg.ops.backend import read
 from keras_reg.optimizers.averages import Averages
-
-# Names of Keras objects that begin with an underscore, used here and in the files beside this one
-# because nothing public says the same: `_var_key`, what identifies a variable also where each
-# replica sees a copy of its own, and `_trainable_variables`, those an optimizer was built with.
-
 
 # What every optimizer has an attribute for; that of a wrapper is the one inside's.
 _SETTINGS = (
@@ -29,7 +25,7 @@ _SETTINGS = (
 )
 
 
-class Wrapper(keras.optimizers.Optimizer, abc.ABC):
+class Wrapper(AveragesOfInner, keras.optimizers.Optimizer, abc.ABC):
     """Abstract base: the optimizer inside updates the weights and holds nearly all state.
 
     Every attribute that a wrapper lacks, from `clipnorm` to Adam's `beta_1`, is read from the
@@ -158,7 +154,7 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
     def _resolve(self) -> None:
         """Finds the variables to act on, once."""
         if not self._is_resolved:
-            corrected = [(v, self._owner(v)) for v in self._find(self._trainable_variables)]
+            corrected = [(v, self._owner(v)) for v in self._find(variables_of(self))]
             self._averages = Averages(self.inner_optimizer, corrected)
             self._is_resolved = True
 
@@ -172,11 +168,11 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
             if not self.built:
                 self.build(trainable_variables)
         # Where there are no variables, the optimizer inside says what is wrong.
-        if self._trainable_variables and any(gradient is not None for gradient in grads):
+        if variables_of(self) and any(gradient is not None for gradient in grads):
             self._resolve()
         before = self._averages.before_update()
         with self._averages.not_overwriting():
-            self._update(grads, trainable_variables or self._trainable_variables)
+            self._update(grads, trainable_variables or variables_of(self))
         self._averages.after_update(before)
 
     def apply_gradients(self, grads_and_vars: Any) -> Any:
@@ -260,11 +256,6 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
         return self.inner_optimizer.optimizers
 
     @property
-    def _model_variables_moving_average(self) -> list[Any]:
-        # SwapEMAWeights looks for it here if a LossScaleOptimizer is round this one.
-        return self.inner_optimizer._model_variables_moving_average
-
-    @property
     def loss_scale_factor(self) -> float | None:
         """The wrapped optimizer's factor. Keras sets it to None inside a LossScaleOptimizer."""
         return self.inner_optimizer.loss_scale_factor
@@ -313,8 +304,8 @@ class Wrapper(keras.optimizers.Optimizer, abc.ABC):
     def _owner(self, variable: Any) -> Any:
         """The optimizer that updates a variable: one of several in a `MultiOptimizer`."""
         for optimizer in self._members():
-            keys = {optimizer._var_key(v) for v in optimizer._trainable_variables}
-            if optimizer._var_key(variable) in keys:
+            [key] = keys_of(optimizer, [variable])
+            if key in keys_of(optimizer, variables_of(optimizer)):
                 return optimizer
         return self.inner_optimizer
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.groups import group_rows
+from keras_reg.ops.group_rows import group_rows
 from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,

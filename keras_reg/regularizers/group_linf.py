@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.groups import group_rows
+from keras_reg.ops.group_rows import group_rows
 from keras_reg.ops.norms import (
     GroupAxis,
     check_group_axis,
@@ -16,7 +16,7 @@ from keras_reg.ops.norms import (
     safe_norm,
     with_sign_of,
 )
-from keras_reg.ops.sums import reduced, total
+from keras_reg.ops.sums import full_sum, reduced
 from keras_reg.ops.thresholds import ball_threshold
 from keras_reg.regularizers.penalty import Penalty
 
@@ -90,7 +90,7 @@ class GroupLInf(Penalty):
         }
 
     def _omega(self, w: Any) -> Any:
-        return self._group_weight(w) * total(self._largest(w))
+        return self._group_weight(w) * full_sum(self._largest(w))
 
     def _gradient(self, w: Any) -> Any:
         largest = self._largest(w)

@@ -14,7 +14,7 @@ from keras_reg.ops.norms import (
     reduced_axes,
     with_sign_of,
 )
-from keras_reg.ops.sums import total
+from keras_reg.ops.sums import full_sum
 from keras_reg.regularizers.penalty import Penalty
 
 
@@ -80,9 +80,9 @@ class HoyerSquare(Penalty):
 
         The squares of shares neither over- nor underflow where those of the weights do.
         """
-        sum_of_norms = ops.maximum(total(self._norms(w)), TINY)
+        sum_of_norms = ops.maximum(full_sum(self._norms(w)), TINY)
         shares = w * (1.0 / sum_of_norms)
-        square = total(ops.square(shares))
+        square = full_sum(ops.square(shares))
         return sum_of_norms, shares, ops.where(square > 0.0, 1.0 / ops.maximum(square, TINY), 0.0)
 
     def _norms(self, w: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.sums import total
+from keras_reg.ops.sums import full_sum
 from keras_reg.regularizers.penalty import Penalty
 
 
@@ -80,7 +80,7 @@ class L2SP(Penalty):
         return f"L2SP(strength={schedules.shown(self.strength)}, reference={shown})"
 
     def _omega(self, w: Any) -> Any:
-        return total(ops.square(w - self._reference_like(w)))
+        return full_sum(ops.square(w - self._reference_like(w)))
 
     def _gradient(self, w: Any) -> Any:
         return 2.0 * (w - self._reference_like(w))

@@ -18,7 +18,7 @@ from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import reduced_axes
 from keras_reg.structure import Layout
-from keras_reg.structure.axes import ambiguous, layout_from_path, plain_layout
+from keras_reg.structure.layout import ambiguous, layout_from_path, plain_layout
 
 
 class Penalty(keras.regularizers.Regularizer, abc.ABC):

@@ -17,7 +17,7 @@ from keras_reg.ops.norms import (
     with_sign_of,
 )
 from keras_reg.ops.prox import shrink_norms
-from keras_reg.ops.sums import total
+from keras_reg.ops.sums import full_sum
 from keras_reg.regularizers.group_weights import (
     check_groups,
     check_no_groups,
@@ -119,8 +119,8 @@ class RadialPenalty(Penalty):
         values, factors = self._value(self._norms(w)), self._factors(w, keepdims=True)
         # A number is multiplied once, not in the loop over the weights.
         if self.weights is not None:
-            return total(factors * values)
-        return total(values) * factors
+            return full_sum(factors * values)
+        return full_sum(values) * factors
 
     def _gradient(self, w: Any) -> Any:
         factors = self._factors(w, keepdims=True)

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops.group_rows import group_rows
 from keras_reg.ops.grouping import Grouping
-from keras_reg.ops.groups import group_rows
 from keras_reg.ops.norms import (
     TINY,
     GroupAxis,
@@ -17,7 +17,7 @@ from keras_reg.ops.norms import (
     with_sign_of,
 )
 from keras_reg.ops.prox import shrink_norms, soft_threshold
-from keras_reg.ops.sums import total
+from keras_reg.ops.sums import full_sum
 from keras_reg.regularizers.group_weights import (
     check_groups,
     check_no_groups,
@@ -108,7 +108,7 @@ class SparseGroupLasso(Penalty):
     def _omega(self, w: Any) -> Any:
         single, whole = self._factors(w)
         norms = group_norms(w, self.group_axis, keepdims=True)
-        return total(single * ops.abs(w)) + ops.sum(whole * norms)
+        return full_sum(single * ops.abs(w)) + ops.sum(whole * norms)
 
     def _gradient(self, w: Any) -> Any:
         single, whole = self._factors(w)

@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.groups import from_group_rows, group_rows
+from keras_reg.ops.group_rows import from_group_rows, group_rows
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
-from keras_reg.ops.sums import total
+from keras_reg.ops.sums import full_sum
 from keras_reg.regularizers.penalty import Penalty
 
 
@@ -74,7 +74,7 @@ class TotalVariation(Penalty):
         return {**super().get_config(), "axis": self.axis}
 
     def _omega(self, w: Any) -> Any:
-        return total(ops.abs(self._slice(w, 1, None) - self._slice(w, None, -1)))
+        return full_sum(ops.abs(self._slice(w, 1, None) - self._slice(w, None, -1)))
 
     def _gradient(self, w: Any) -> Any:
         if w.shape[self.axis] == 1:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_reg.keras_private import layers_in
-from keras_reg.structure.graph import Block, Calls, blocks, calls, is_counted, product
+from keras_reg.structure.graph import Block, Calls, blocks, calls, is_counted, product, total
 from keras_reg.structure.layout import Layout, layout_of
 from keras_reg.structure.registry import rule_of, uses_of
-from keras_reg.structure.units import Part, Units
+from keras_reg.structure.units import UnitPart, Units
 from keras_reg.structure.weights import names_once
 
 
@@ -188,14 +188,4 @@ def _scaled(units: Units, following: Any) -> Units:
     scale = None if rule is None else rule(following)
     if scale is None or tuple(scale.shape) != (units.number,):
         return units
-    return units._replace(made=(*units.made, Part(scale)))
-
-
-def total(numbers: list) -> int | None:
-    """The sum, None if a number is not known.
-
-    Example:
-        >>> total([1, 2]), total([1, None])
-        (3, None)
-    """
-    return None if None in numbers else sum(numbers)
+    return units._replace(made=(*units.made, UnitPart(scale)))

@@ -11,7 +11,7 @@ import numpy as np
 from keras_reg import structure
 from keras_reg.report import penalties
 from keras_reg.report.analysis import analyze
-from keras_reg.report.compiled import Reader
+from keras_reg.report.compiled_counting import Reader
 from keras_reg.report.counting import Reading, read_once
 from keras_reg.report.left import Remainder
 from keras_reg.report.rows import LayerSparsity, WeightSparsity

@@ -4,19 +4,19 @@ One schedule serves as a rate, a strength or a learning rate, and so do those of
 `keras.optimizers.schedules` and any function of the step written in `keras.ops`.
 """
 
-from keras_reg.schedules.checks import Function, Value
-
-# Not public: for the other subpackages.
-from keras_reg.schedules.checks import check_count as check_count
-from keras_reg.schedules.checks import check_number as check_number
-from keras_reg.schedules.checks import check_value as check_value
-from keras_reg.schedules.checks import evaluate as evaluate
-from keras_reg.schedules.checks import serialize as serialize
-from keras_reg.schedules.checks import shown as shown
 from keras_reg.schedules.depth import Scaled, by_depth
 from keras_reg.schedules.drawing import plot
 from keras_reg.schedules.phases import Curriculum, Cyclic, Early, Late
 from keras_reg.schedules.ramps import Cosine, Exponential, Linear, Polynomial
+from keras_reg.schedules.value import Function, Value
+
+# Not public: for the other subpackages.
+from keras_reg.schedules.value import check_count as check_count
+from keras_reg.schedules.value import check_number as check_number
+from keras_reg.schedules.value import check_value as check_value
+from keras_reg.schedules.value import evaluate as evaluate
+from keras_reg.schedules.value import serialize as serialize
+from keras_reg.schedules.value import shown as shown
 
 __all__ = [
     "Cosine",

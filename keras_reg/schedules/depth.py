@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_reg.schedules.checks import Value, check_count, check_number, check_value, serialize
+from keras_reg.schedules.value import Value, check_count, check_number, check_value, serialize
 
 
 @keras.saving.register_keras_serializable("keras_reg")

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg.figures import empty_figure
-from keras_reg.schedules.checks import Value, check_count, check_value, evaluate
+from keras_reg.schedules.value import Value, check_count, check_value, evaluate
 
 
 def plot(*schedules: Value, steps: int | None = None, labels: Any = None) -> Any:

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_reg.schedules.checks import check_count, check_number
 from keras_reg.schedules.ramps import Ramp
+from keras_reg.schedules.value import check_count, check_number
 
 
 class _Phase(LearningRateSchedule):

@@ -10,7 +10,7 @@ from keras_reg.ops.backend import on_host
 from keras_reg.optimizers import FixedSupport, Proximal
 from keras_reg.optimizers.zeros import has_strength, most_zeros
 from keras_reg.regularizers import Penalty
-from keras_reg.structure.axes import kernels_of, weights_in
+from keras_reg.structure.layout import kernels_of, weights_in
 
 
 class State(NamedTuple):

@@ -2,27 +2,30 @@
 
 from keras_reg.structure import channels
 from keras_reg.structure import families as families
-from keras_reg.structure.axes import kernels_of
-from keras_reg.structure.layout import Layout, layout_of
+from keras_reg.structure.layout import Layout, kernels_of, layout_of
 from keras_reg.structure.registry import register
 from keras_reg.structure.regularizer_attributes import (
-    Kept,
+    KeptRegularizer,
     RegularizerAttribute,
     regularizer_attributes,
     why_lost,
 )
+from keras_reg.structure.units import UnitPart, Units, output_units
 from keras_reg.structure.weights import check_pattern, is_kernel, match, path_of
 
 __all__ = [
-    "Kept",
+    "KeptRegularizer",
     "Layout",
     "RegularizerAttribute",
+    "UnitPart",
+    "Units",
     "channels",
     "check_pattern",
     "is_kernel",
     "kernels_of",
     "layout_of",
     "match",
+    "output_units",
     "path_of",
     "register",
     "regularizer_attributes",

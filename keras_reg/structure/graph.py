@@ -186,3 +186,13 @@ def product(lengths: Any) -> int | None:
         (6, None)
     """
     return None if None in lengths else math.prod(lengths)
+
+
+def total(numbers: list) -> int | None:
+    """The sum of numbers, None if one is unknown.
+
+    Example:
+        >>> total([1, 2]), total([1, None])
+        (3, None)
+    """
+    return None if None in numbers else sum(numbers)

@@ -17,7 +17,7 @@ class RegularizerAttribute(NamedTuple):
     name: str
 
 
-class Kept(NamedTuple):
+class KeptRegularizer(NamedTuple):
     """Where the regularizer of a variable is kept beside the variable.
 
     Args:
@@ -34,7 +34,7 @@ class Kept(NamedTuple):
     carried: bool
 
 
-def regularizer_attributes(model: keras.layers.Layer) -> dict[int, Kept]:
+def regularizer_attributes(model: keras.layers.Layer) -> dict[int, KeptRegularizer]:
     """The attributes that hold the regularizer of each variable of a model, and so of a copy of it.
 
     Keras gives a weight its regularizer when the layer is built, from an attribute of the layer or
@@ -46,7 +46,7 @@ def regularizer_attributes(model: keras.layers.Layer) -> dict[int, Kept]:
         model: a built model or layer.
 
     Returns:
-        A dict from the `id` of a variable to its `Kept`.
+        A dict from the `id` of a variable to its `KeptRegularizer`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -66,11 +66,11 @@ def regularizer_attributes(model: keras.layers.Layer) -> dict[int, Kept]:
             attributes = [attribute for attribute, _ in found[: carried.index(True) + 1]]
         else:
             attributes = [attribute for attribute, owns in found if owns]
-        kept[key] = Kept(*places[key][0], tuple(attributes), any(carried))
+        kept[key] = KeptRegularizer(*places[key][0], tuple(attributes), any(carried))
     return kept
 
 
-def why_lost(lost: Iterable[Kept]) -> dict[str, list[Any]]:
+def why_lost(lost: Iterable[KeptRegularizer]) -> dict[str, list[Any]]:
     """The variables whose regularizer no config carries, by the reason.
 
     Example:
@@ -191,7 +191,7 @@ def _plain(name: str) -> str:
     return re.sub(r"^lora_(.*)_[ab]$", r"\1", name)
 
 
-def _reason(kept: Kept, named: dict[int, set[str] | str]) -> str:
+def _reason(kept: KeptRegularizer, named: dict[int, set[str] | str]) -> str:
     """The outermost layer that drops a regularizer; `named` keeps what was asked of each layer."""
     for outer, inner in zip(kept.layers[:0:-1], kept.layers[-2::-1], strict=True):
         if id(outer) not in named:

@@ -8,7 +8,7 @@ import numpy as np
 from keras_reg.structure.layout import layout_of
 
 
-class Part(NamedTuple):
+class UnitPart(NamedTuple):
     """A variable with a weight, or a group of weights, for each of a layer's units.
 
     Args:
@@ -28,13 +28,13 @@ class Units(NamedTuple):
 
     Args:
         number: int. How many there are.
-        made: tuple of `Part`. A unit lives if any of them is not zero for it.
-        read: tuple of `Part`. If there are any, one of them has to be not zero too.
+        made: tuple of `UnitPart`. A unit lives if any of them is not zero for it.
+        read: tuple of `UnitPart`. If there are any, one of them has to be not zero too.
     """
 
     number: int
-    made: tuple[Part, ...]
-    read: tuple[Part, ...] = ()
+    made: tuple[UnitPart, ...]
+    read: tuple[UnitPart, ...] = ()
 
 
 def output_units(layer: Any, take: Callable = np.ravel) -> Units | None:
@@ -56,12 +56,12 @@ def output_units(layer: Any, take: Callable = np.ravel) -> Units | None:
     if kernel is None:
         return None
     count = layout_of(layer, kernel.name, tuple(kernel.shape)).output_groups
-    made = [Part(kernel, "outputs")]
+    made = [UnitPart(kernel, "outputs")]
     if "lora_kernel_b" in weights:
         factor = weights["lora_kernel_b"]
         if factor.shape[-1] != count:
             return None
-        made.append(Part(factor, "outputs"))
+        made.append(UnitPart(factor, "outputs"))
     if "bias" in weights:
-        made.append(Part(weights["bias"], None, take))
+        made.append(UnitPart(weights["bias"], None, take))
     return Units(count, tuple(made))

@@ -8,7 +8,7 @@ from keras import layers
 from keras_reg.keras_private import layers_in
 from keras_reg.structure.graph import product
 from keras_reg.structure.registry import Shape, register
-from keras_reg.structure.units import Part, Units
+from keras_reg.structure.units import UnitPart, Units
 
 
 def _uses(layer: Any, shapes: list[Shape]) -> dict[Any, int | None]:
@@ -47,10 +47,10 @@ def _heads(layer: Any) -> Units | None:
     def read(flags: np.ndarray) -> np.ndarray:
         return np.any(flags.reshape(count, -1), axis=1)
 
-    parts = [Part(value, "outputs", made)]
+    parts = [UnitPart(value, "outputs", made)]
     if "value/bias" in named:
-        parts.append(Part(named["value/bias"], None, made))
-    return Units(count, tuple(parts), (Part(output, "inputs", read),))
+        parts.append(UnitPart(named["value/bias"], None, made))
+    return Units(count, tuple(parts), (UnitPart(output, "inputs", read),))
 
 
 for _kind in (layers.MultiHeadAttention, layers.GroupQueryAttention):

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_reg.structure.graph import output_shapes, product
 from keras_reg.structure.registry import Shape, register
-from keras_reg.structure.units import Part, Units
+from keras_reg.structure.units import UnitPart, Units
 
 # How many columns each unit of a cell has in its kernel, one for each gate and the candidate.
 GATES = {layers.LSTMCell: 4, layers.GRUCell: 3, layers.SimpleRNNCell: 1}
@@ -47,9 +47,9 @@ def _units(cell: Any) -> Units | None:
     def take(flags: np.ndarray) -> np.ndarray:
         return np.any(flags.reshape(-1, columns)[:, start : start + count], axis=0)
 
-    made = [Part(weights[name], "outputs", take) for name in ("kernel", "recurrent_kernel")]
+    made = [UnitPart(weights[name], "outputs", take) for name in ("kernel", "recurrent_kernel")]
     if "bias" in weights:
-        made.append(Part(weights["bias"], None, take))
+        made.append(UnitPart(weights["bias"], None, take))
     return Units(count, tuple(made))
 
 

@@ -20,7 +20,7 @@ from keras_reg.report.rows import REDUCTIONS
 from keras_reg.structure.layout import Layout
 
 
-class Kernel(NamedTuple):
+class KernelKey(NamedTuple):
     """What the pass knows of a kernel. It is hashable: equal models share a compiled pass."""
 
     layout: Layout
@@ -38,7 +38,9 @@ class Reader:
     def __init__(self, analysis: Analysis, tolerances: list[float]):
         self._analysis, self._tolerances = analysis, tolerances
         pairs = zip(analysis.kernels, tolerances, strict=True)
-        self._kernels = tuple(Kernel(kernel.layout, tolerance > 0) for kernel, tolerance in pairs)
+        self._kernels = tuple(
+            KernelKey(kernel.layout, tolerance > 0) for kernel, tolerance in pairs
+        )
         self._codes: list[Any] | None = None
 
     def read(self) -> Reading:
@@ -80,13 +82,13 @@ class Reader:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(kernels: tuple[Kernel, ...]) -> tuple[Callable, Callable]:
+def _compiled(kernels: tuple[KernelKey, ...]) -> tuple[Callable, Callable]:
     # Two programs: in one, compilers pack the bits anew for every count of them.
     pack, count = functools.partial(_pack, kernels), functools.partial(_count, kernels)
     return compiled(pack), compiled(count)
 
 
-def _pack(kernels: tuple[Kernel, ...], arrays: list[Any], tolerances: Any) -> tuple:
+def _pack(kernels: tuple[KernelKey, ...], arrays: list[Any], tolerances: Any) -> tuple:
     codes, near, figures = [], [], []
     for at, (kernel, array) in enumerate(zip(kernels, arrays, strict=True)):
         array = _wide(array)
@@ -107,7 +109,11 @@ def _wide(array: Any) -> Any:
 
 
 def _count(
-    kernels: tuple[Kernel, ...], codes: list[Any], near: list[Any], before: list[Any], vectors: list
+    kernels: tuple[KernelKey, ...],
+    codes: list[Any],
+    near: list[Any],
+    before: list[Any],
+    vectors: list,
 ) -> tuple[Any, Any]:
     numbers: list[Any] = []
     flags: list[Any] = []

@@ -10,7 +10,7 @@ from keras_reg.layers.scheduled import Scheduled
 from keras_reg.ops import noise
 
 
-class _Maps(Scheduled):
+class _FeatureMaps(Scheduled):
     """A scheduled layer over inputs of (batch, *positions, channels), or channels first."""
 
     rank: int
@@ -30,7 +30,7 @@ class _Maps(Scheduled):
         return self.data_format == "channels_first"
 
 
-class _SpatialDropout(_Maps):
+class _SpatialDropout(_FeatureMaps):
     """Drops whole maps: one draw for a sample and channel."""
 
     def _drop(self, inputs: Any, rate: Any, seed: Any, step: Any) -> Any:
@@ -127,7 +127,7 @@ class ScheduledSpatialDropout3D(_SpatialDropout):
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class ScheduledDropBlock2D(_Maps):
+class ScheduledDropBlock2D(_FeatureMaps):
     """Sets square blocks of maps to zero at random while training, each channel its own.
 
     Convolutions see round a single missing pixel, but not round a block. What is left is scaled to
