@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
-from keras_reg.evaluation.cost import file_size, latency
+from keras_reg.evaluation.cost import file_size, latencies
+from keras_reg.evaluation.exported import ExportCheck, check_exports, check_format
 from keras_reg.evaluation.scores import Metric, check_metrics, name_of, score
 from keras_reg.report import sparsity
 from keras_reg.report.analysis import check_built
@@ -34,6 +35,8 @@ class ModelResult:
         macs_left: int or None. Those left if the zero groups were removed.
         file_size: int. Bytes of the zipped `.keras` file without the optimizer.
         latency: float. Median seconds of a prediction, after a warm-up.
+        exports: dict from a format to the `ExportCheck` of the model's file in it; empty unless
+            formats were asked for.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ModelResult:
     macs_left: int | None
     file_size: int
     latency: float
+    exports: dict[str, ExportCheck] = dataclasses.field(default_factory=dict)
 
 
 # A column's heading, and what it shows of a row.
@@ -57,8 +61,21 @@ _COLUMNS: dict[str, Callable[[ModelResult], str]] = {
     "file": lambda row: f"{row.file_size / 1024:,.1f} KiB",
     "latency": lambda row: f"{1e3 * row.latency:.2f} ms",
 }
+_EXPORT_COLUMNS: dict[str, Callable[[ExportCheck], str]] = {
+    "file": lambda check: f"{check.size / 1024:,.1f} KiB",
+    "zipped": lambda check: f"{check.zipped / 1024:,.1f} KiB",
+    "latency": lambda check: f"{1e3 * check.latency:.3f} ms",
+    "difference": lambda check: f"{check.difference:.1g}",
+    "operations": lambda check: f"{check.operations:,}",
+    "of keras_reg": lambda check: ", ".join(check.left) or "nothing",
+}
 # What a terminal of 80 columns has place for.
-_SHORT = {"parameters": "params", "multiply-adds": "MACs"}
+_SHORT = {
+    "parameters": "params",
+    "multiply-adds": "MACs",
+    "operations": "ops",
+    "of keras_reg": "keras_reg",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +109,18 @@ class Comparison:
         ]
         return [headings, *lines]
 
+    def export_cells(self, format: str) -> list[list[str]]:  # noqa: A002
+        """The table of the files of one format as text: the headings, then a line for each model.
+
+        "difference" is the largest of the file's outputs from the model's, "of keras_reg" what is
+        left of this package in the file.
+        """
+        lines = [
+            [row.name, *(show(row.exports[format]) for show in _EXPORT_COLUMNS.values())]
+            for row in self.rows
+        ]
+        return [["model", *_EXPORT_COLUMNS], *lines]
+
     def to_dict(self) -> list[dict[str, Any]]:
         """A dict of plain numbers for each row."""
         return [dataclasses.asdict(row) for row in self.rows]
@@ -100,9 +129,14 @@ class Comparison:
         """The rows as CSV with plain numbers, also written to `path` if one is given."""
         flat = []
         for row in self.to_dict():
-            scores, gaps = row.pop("scores"), row.pop("gaps")
+            scores, gaps, exports = row.pop("scores"), row.pop("gaps"), row.pop("exports")
             named = {f"{name} gap": value for name, value in gaps.items()}
-            flat.append({"name": row.pop("name"), **scores, **named, **row})
+            files = {
+                f"{name} {figure}": check[figure]
+                for name, check in exports.items()
+                for figure in ("size", "zipped", "latency", "difference", "operations")
+            }
+            flat.append({"name": row.pop("name"), **scores, **named, **row, **files})
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(flat[0]), lineterminator="\n")
         writer.writeheader()
@@ -112,29 +146,49 @@ class Comparison:
                 file.write(text.getvalue())
         return text.getvalue()
 
-    def __rich__(self) -> Table:
-        headings, *lines = self.cells()
-        table = Table(box=SIMPLE_HEAD)
-        table.add_column(headings[0], overflow="fold")
-        for heading in headings[1:]:
-            table.add_column(_SHORT.get(heading, heading), justify="right", overflow="fold")
-        for line in lines:
-            table.add_row(*line)
-        return table
+    def _tables(self) -> list[tuple[str | None, list[list[str]]]]:
+        """Titles and cells: the models, then their files in each format."""
+        exports = {
+            f"{name}, batch {check.batch}, threads: {check.threads or 'its own choice'}": name
+            for name, check in self.rows[0].exports.items()
+        }
+        return [
+            (None, self.cells()),
+            *((title, self.export_cells(name)) for title, name in exports.items()),
+        ]
+
+    def __rich__(self) -> Group:
+        return Group(*(_drawn(title, cells) for title, cells in self._tables()))
 
     def _repr_html_(self) -> str:
-        headings, *lines = ([html.escape(cell) for cell in line] for line in self.cells())
-        head = "".join(f"<th>{cell}</th>" for cell in headings)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return "".join(_as_html(title, cells) for title, cells in self._tables())
 
     def __str__(self) -> str:
         console = Console(width=120, color_system=None, force_jupyter=False)
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()
+
+
+def _drawn(title: str | None, cells: list[list[str]]) -> Table:
+    headings, *lines = cells
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column(headings[0], overflow="fold")
+    for heading in headings[1:]:
+        table.add_column(_SHORT.get(heading, heading), justify="right", overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _as_html(title: str | None, cells: list[list[str]]) -> str:
+    headings, *lines = ([html.escape(cell) for cell in line] for line in cells)
+    caption = "" if title is None else f"<caption>{html.escape(title)}</caption>"
+    head = "".join(f"<th>{cell}</th>" for cell in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines
+    )
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def compare(
@@ -144,8 +198,14 @@ def compare(
     metrics: Sequence[Metric],
     training: tuple[Any, Any] | None = None,
     batch_size: int = 32,
+    formats: str | Sequence[str] = (),
 ) -> Comparison:
     """Measures models side by side: scores, gap, zeros, multiply-adds, size and time.
+
+    With `formats`, each model is exported too, and its file is run by the format's own runtime on
+    the same batch, as by `check_export`: a table for each format has size, latency, the largest
+    difference from the model, and the number of operations. Latencies are medians of calls that
+    take turns among the models.
 
     Args:
         models: dict from names to built models with one output.
@@ -156,14 +216,17 @@ def compare(
         training: (x, y) the models were trained on, or None. With it, each score's generalization
             gap: that on the training data less that on `x` and `y`.
         batch_size: int. Examples in the prediction whose time is taken.
+        formats: str or sequence of str. Formats of `keras.Model.export`, such as "onnx" or
+            "litert"; `check_export` says which backend exports what.
 
     Returns:
         A `Comparison`.
 
     Raises:
         TypeError: if one is no model.
-        ValueError: if there is no model, one is not built, or a metric is not known.
-        ImportError: if scikit-learn is missing.
+        ValueError: if there is no model, one is not built, a metric or a format is not known, or
+            the format is not exported on this backend.
+        ImportError: if scikit-learn, or what exports or runs a format, is missing.
 
     Example:
         >>> import numpy as np
@@ -178,7 +241,12 @@ def compare(
     for model in models.values():
         check_built(model)
     checked = check_metrics(metrics)
+    formats = (formats,) if isinstance(formats, str) else tuple(formats)
+    for format_ in formats:
+        check_format(format_)
     batch = keras.tree.map_structure(lambda array: array[:batch_size], x)
+    seconds = latencies(models, batch)
+    exports = {format_: check_exports(models, format_, batch) for format_ in formats}
     rows = []
     for name, model in models.items():
         table = sparsity(model)
@@ -195,7 +263,8 @@ def compare(
                 table.macs,
                 table.macs_left,
                 file_size(model),
-                latency(model, batch),
+                seconds[name],
+                {format_: checks[name] for format_, checks in exports.items()},
             )
         )
     return Comparison(tuple(rows))

@@ -1,11 +1,13 @@
 """What a model costs to keep and to run: the size of its file, and the time of a prediction."""
 
+import functools
 import io
 import pathlib
 import statistics
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import h5py
@@ -28,26 +30,39 @@ def file_size(model: keras.Model) -> int:
         return _zipped(path, pathlib.Path(folder, "model.zip"))
 
 
-def latency(model: keras.Model, x: Any, calls: int = 20) -> float:
-    """Median seconds of one `predict_on_batch`, after a warm-up.
+def latencies(models: dict[str, keras.Model], x: Any, calls: int = 20) -> dict[str, float]:
+    """Median seconds of one `predict_on_batch` of each model, after a warm-up, all in turn.
 
     Args:
-        model: a built model.
+        models: dict from names to built models.
         x: the batch: an array, or a list or dict of arrays.
-        calls: int >= 1.
+        calls: int >= 1. Calls of each.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-        >>> latency(model, keras.ops.ones((1, 3)), calls=3) > 0
+        >>> latencies({"small": model}, keras.ops.ones((1, 3)), calls=3)["small"] > 0
         True
     """
-    seconds = []
-    for call in range(calls + 2):
-        start = time.perf_counter()
-        model.predict_on_batch(x)
-        if call >= 2:  # The first compile.
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    each = [functools.partial(model.predict_on_batch, x) for model in models.values()]
+    return dict(zip(models, medians(each, calls), strict=True))
+
+
+def medians(functions: list[Callable[[], Any]], calls: int) -> list[float]:
+    """Median seconds of each function, called in turn so that what disturbs one disturbs all.
+
+    Example:
+        >>> fast, slow = medians([lambda: None, lambda: time.sleep(1e-3)], calls=3)
+        >>> fast < slow
+        True
+    """
+    seconds: list[list[float]] = [[] for _ in functions]
+    for number in range(calls + 2):
+        for function, times in zip(functions, seconds, strict=True):
+            start = time.perf_counter()
+            function()
+            if number >= 2:  # The first ones compile and allocate.
+                times.append(time.perf_counter() - start)
+    return [statistics.median(times) for times in seconds]
 
 
 def _zipped(path: pathlib.Path, target: pathlib.Path) -> int:

@@ -1,18 +1,18 @@
 """check_export(model, format): what an exported file computes, holds and costs."""
 
+import collections
 import dataclasses
-import statistics
+import io
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_reg.evaluation.runtimes import FORMATS, Arrays
+from keras_reg.evaluation.cost import medians
+from keras_reg.evaluation.runtimes import FORMATS, Arrays, Program
 from keras_reg.keras_private import layers_in
 from keras_reg.report.analysis import check_built
 
@@ -36,6 +36,9 @@ class ExportCheck:
         operations: int. Operations of the graph, without constants, inputs and outputs. On JAX all
             that a SavedModel computes is one compiled module, which counts as one.
         left: tuple of str. What is left of this package in the file: nothing should be.
+        kinds: dict from the name of a kind of operation to how many there are.
+        memory: int or None. For LiteRT, bytes of the tensors alive at once at the worst operation,
+            for one example and without weights: the least that the interpreter's arena can take.
     """
 
     format: str
@@ -48,6 +51,8 @@ class ExportCheck:
     threads: int | None
     operations: int
     left: tuple[str, ...]
+    kinds: dict[str, int]
+    memory: int | None
 
     def __str__(self) -> str:
         threads = "the runtime's own choice" if self.threads is None else self.threads
@@ -59,6 +64,8 @@ class ExportCheck:
             "operations": f"{self.operations:,}",
             "left of keras_reg": ", ".join(self.left) or "nothing",
         }
+        if self.memory is not None:
+            lines["memory"] = f"{self.memory:,} bytes of tensors alive at once"
         return "\n".join(f"{name:<20}{text}" for name, text in lines.items())
 
 
@@ -109,46 +116,108 @@ def check_export(
         (True, ())
     """
     check_built(model)
-    _check_arguments(format, calls, threads)
-    backend = keras.backend.backend()
-    arrays = _inputs(model, x, first=backend == "torch" and format in ("torch", "litert"))
-    expected = _outputs_of(model, arrays)  # Some formats export models alone that were called.
+    check_format(format)
+    for name, number in {"calls": calls, "threads": threads}.items():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"Expected `{name}` to be an int >= 1. Received: {name}={number!r}")
     with tempfile.TemporaryDirectory() as folder:
         suffix = FORMATS[format].suffix
         target = Path(folder, f"model{suffix}") if path is None else Path(path)
         _check_path(target, suffix)
-        model.export(str(target), format=format, verbose=False, **options)
-        program = FORMATS[format].open(target, [one.name for one in model.inputs], threads)
-        difference = _largest_difference(program.run(arrays), expected)
-        files = _files(target)
+        exported = Exported(model, format, x, target, threads, options)
+        (seconds,) = medians([exported.call], calls)
+        return exported.check(seconds)
+
+
+def check_exports(
+    models: dict[str, keras.Model], kind: str, x: Any, calls: int = 50, threads: int = 1
+) -> dict[str, ExportCheck]:
+    """`check_export` of several models, whose calls take turns.
+
+    Example:
+        >>> kind = "torch" if keras.backend.backend() == "torch" else "tf_saved_model"
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> checks = check_exports({"one": model, "other": model}, kind, None, calls=1)
+        >>> checks["one"].operations == checks["other"].operations
+        True
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        all_exported = []
+        for place, model in enumerate(models.values()):
+            path = Path(folder, str(place), f"model{FORMATS[kind].suffix}")
+            path.parent.mkdir()
+            all_exported.append(Exported(model, kind, x, path, threads, {}))
+        seconds = medians([exported.call for exported in all_exported], calls)
+        checks = [one.check(time) for one, time in zip(all_exported, seconds, strict=True)]
+    return dict(zip(models, checks, strict=True))
+
+
+class Exported:
+    """A model, its exported file, and the file's program on the same inputs.
+
+    Args:
+        model, format, x, threads, options: as for `check_export`.
+        path: where the file is written.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        format: str,  # noqa: A002
+        x: Any,
+        path: Path,
+        threads: int,
+        options: dict[str, Any],
+    ):
+        self.model, self.format, self.path = model, format, path
+        one = keras.backend.backend() == "torch" and format in ("torch", "litert")
+        self.arrays = _inputs(model, x, first=one)
+        # Some formats export models alone that were called.
+        self.expected = _outputs_of(model, self.arrays)
+        model.export(str(path), format=format, verbose=False, **options)
+        names = [one.name for one in model.inputs]
+        self.program: Program = FORMATS[format].open(path, names, threads)
+
+    def call(self) -> Arrays:
+        """The outputs of the file."""
+        return self.program.run(self.arrays)
+
+    def check(self, seconds: float) -> ExportCheck:
+        """What the file computes, holds and costs; `seconds` is the latency."""
+        files, operations = _files(self.path), self.program.operations
         return ExportCheck(
-            format,
-            difference,
-            max(float(np.max(np.abs(output), initial=0.0)) for output in expected),
+            self.format,
+            _largest_difference(self.call(), self.expected),
+            max(float(np.max(np.abs(output), initial=0.0)) for output in self.expected),
             sum(file.stat().st_size for file in files),
-            _zipped(files, Path(folder, "all.zip")),
-            _median_seconds(lambda: program.run(arrays), calls),
-            len(arrays[0]),
-            program.threads,
-            len(program.operations),
-            _left(model, files, program.operations),
+            _zipped(files),
+            seconds,
+            len(self.arrays[0]),
+            self.program.threads,
+            len(operations),
+            _left(self.model, files, operations),
+            dict(collections.Counter(operations)),
+            self.program.memory,
         )
 
 
-def _check_arguments(kind: str, calls: int, threads: int) -> None:
+def check_format(kind: str) -> None:
+    """Raises: ValueError or ImportError if a format cannot be exported here, or not run."""
     if kind not in FORMATS:
         raise ValueError(f"Expected `format` among {sorted(FORMATS)}. Received: format={kind!r}")
-    backend = keras.backend.backend()
-    if backend not in FORMATS[kind].backends:
+    backend, format_ = keras.backend.backend(), FORMATS[kind]
+    if backend not in format_.exporters:
         raise ValueError(
-            f"Expected the backend {' or '.join(FORMATS[kind].backends)}, on which Keras exports "
+            f"Expected the backend {' or '.join(format_.exporters)}, on which Keras exports "
             f"{kind!r}. Received: backend={backend!r}"
         )
-    for name, number in {"calls": calls, "threads": threads}.items():
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"Expected `{name}` to be an int >= 1. Received: {name}={number!r}")
-    # Before anything is exported.
-    FORMATS[kind].package  # noqa: B018
+    format_.package  # noqa: B018
+    if missing := format_.missing(backend):
+        names = " and ".join(missing)
+        raise ImportError(
+            f"Expected {names} to be installed, which Keras needs to export {kind!r} on "
+            f"{backend}: pip install {' '.join(missing).replace('_', '-')}"
+        )
 
 
 def _check_path(path: Path, suffix: str) -> None:
@@ -219,21 +288,12 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.is_file())
 
 
-def _zipped(files: list[Path], target: Path) -> int:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+def _zipped(files: list[Path]) -> int:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.write(file, file.name)
-    return target.stat().st_size
-
-
-def _median_seconds(call: Callable[[], Any], calls: int) -> float:
-    seconds = []
-    for number in range(calls + 2):
-        start = time.perf_counter()
-        call()
-        if number >= 2:  # The first ones allocate.
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return len(packed.getvalue())
 
 
 def _left(model: keras.Model, files: list[Path], operations: tuple[str, ...]) -> tuple[str, ...]:

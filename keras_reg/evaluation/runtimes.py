@@ -20,11 +20,14 @@ class Program:
         run: from input arrays, in the model's order, to output arrays.
         operations: tuple of str. The kind of each operation, without constants, inputs and outputs.
         threads: int or None. The threads it runs on; None where the runtime decides.
+        memory: int or None. Bytes of the tensors alive at once at the worst operation, for one
+            example and without weights; None where the file does not tell.
     """
 
     run: Callable[[Arrays], Arrays]
     operations: tuple[str, ...]
     threads: int | None
+    memory: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +37,13 @@ class Format:
     Args:
         suffix: str. What the path has to end with.
         packages: tuple of str. The first that is installed runs the file.
-        backends: tuple of str. Backends on which Keras exports it.
+        exporters: dict from a backend on which Keras exports it to the packages this takes.
         open: from a path, the input names and a number of threads to a `Program`.
     """
 
     suffix: str
     packages: tuple[str, ...]
-    backends: tuple[str, ...]
+    exporters: dict[str, tuple[str, ...]]
     open: Callable[[Path, list[str], int], Program]
 
     @property
@@ -50,12 +53,20 @@ class Format:
         Raises: ImportError if none is installed.
         """
         for name in self.packages:
-            if importlib.util.find_spec(name) is not None:
+            if _is_installed(name):
                 return name
         raise ImportError(
             f"Expected {' or '.join(self.packages)} to be installed, which runs the exported file: "
             f"pip install {self.packages[0].replace('_', '-')}"
         )
+
+    def missing(self, backend: str) -> list[str]:
+        """The packages that an export on `backend` takes and that are not installed."""
+        return [name for name in self.exporters[backend] if not _is_installed(name)]
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _open_saved_model(path: Path, names: list[str], threads: int) -> Program:
@@ -118,8 +129,33 @@ def _open_litert(path: Path, names: list[str], threads: int) -> Program:
         outputs = runner(**dict(zip(inputs, arrays, strict=True)))
         return [outputs[name] for name in _by_number(outputs)]
 
-    operations = tuple(operation["op_name"] for operation in interpreter._get_ops_details())
-    return Program(run, tuple(name for name in operations if name != "DELEGATE"), threads)
+    operations = interpreter._get_ops_details()
+    own = [operation for operation in operations if operation["op_name"] != "DELEGATE"]
+    memory = _most_alive(interpreter, own)
+    return Program(run, tuple(operation["op_name"] for operation in own), threads, memory)
+
+
+def _most_alive(interpreter: Any, operations: list[dict[str, Any]]) -> int:
+    """Bytes of the tensors alive at once where they are most, as a planner of memory sees them.
+
+    A tensor lives from the operation that makes it to the last that reads it; inputs from the
+    start, outputs to the end.
+    """
+    first = {one["index"]: 0 for one in interpreter.get_input_details()}
+    last: dict[int, int] = {}
+    for place, operation in enumerate(operations):
+        first |= {int(made): place for made in operation["outputs"]}
+        last |= {int(read): place for read in (*operation["inputs"], *operation["outputs"])}
+    last |= {one["index"]: len(operations) for one in interpreter.get_output_details()}
+    details = {index: interpreter._get_tensor_details(index, 0) for index in first}
+    size = {
+        index: int(np.prod(one["shape"])) * np.dtype(one["dtype"]).itemsize
+        for index, one in details.items()
+    }
+    return max(
+        sum(size[index] for index in first if first[index] <= place <= last.get(index, 0))
+        for place in range(max(1, len(operations)))
+    )
 
 
 def _open_openvino(path: Path, names: list[str], threads: int) -> Program:
@@ -182,12 +218,27 @@ def _by_number(outputs: dict[str, Any]) -> list[str]:
 
 
 FORMATS = {
-    "tf_saved_model": Format("", ("tensorflow",), ("tensorflow", "jax"), _open_saved_model),
-    "onnx": Format(".onnx", ("onnxruntime",), ("tensorflow", "jax", "torch"), _open_onnx),
+    "tf_saved_model": Format(
+        "", ("tensorflow",), {"tensorflow": (), "jax": ("tensorflow",)}, _open_saved_model
+    ),
+    "onnx": Format(
+        ".onnx",
+        ("onnxruntime",),
+        {"tensorflow": ("tf2onnx",), "jax": ("jax2onnx",), "torch": ("onnxscript",)},
+        _open_onnx,
+    ),
     "litert": Format(
-        ".tflite", ("ai_edge_litert", "tensorflow"), ("tensorflow", "torch"), _open_litert
+        ".tflite",
+        ("ai_edge_litert", "tensorflow"),
+        {"tensorflow": (), "torch": ("litert_torch",)},
+        _open_litert,
     ),
     # OpenVINO cannot read what Keras's exporter makes of a model on JAX.
-    "openvino": Format(".xml", ("openvino",), ("tensorflow", "torch"), _open_openvino),
-    "torch": Format(".pt2", ("torch",), ("torch",), _open_torch),
+    "openvino": Format(
+        ".xml",
+        ("openvino",),
+        {"tensorflow": ("openvino",), "torch": ("openvino",)},
+        _open_openvino,
+    ),
+    "torch": Format(".pt2", ("torch",), {"torch": ()}, _open_torch),
 }
