@@ -1,219 +1,134 @@
-"""path: a network trained from weak to strong penalties, on folds and from several seeds."""
+"""paths: several penalties, or networks, on the same folds."""
 
-import warnings
-from collections.abc import Callable
+import inspect
+import pathlib
 from typing import Any
 
-import keras
+from rich.table import Table
 
 from keras_reg.selection.examples import Batches, examples_of
-from keras_reg.selection.members import Member, check_seeds, last_rows, members_of, split
-from keras_reg.selection.preparing import Prepared, Setting, prepare
-from keras_reg.selection.progress import progress
-from keras_reg.selection.refit import Refit
-from keras_reg.selection.result import PathResult
-from keras_reg.selection.stacked import state_bytes
+from keras_reg.selection.members import split
+from keras_reg.selection.path import begin, fill, path
+from keras_reg.selection.plots import draw_paths
+from keras_reg.selection.preparing import Prepared
+from keras_reg.selection.result import PathResult, Row
+from keras_reg.selection.tables import as_text, cells, columns, table
 
 
-def path(
-    build: Callable[[], keras.Model],
+class PathResults(dict[str, PathResult]):
+    """Paths side by side: a dict from names to results, and the best of all. `paths` makes it."""
+
+    @property
+    def best(self) -> tuple[str, Row]:
+        """The name of the path with the best mean score, and its `best` row.
+
+        Raises: ValueError if nothing was held out.
+        """
+        rows = {name: result.best for name, result in self.items()}
+        sign = 1.0 if next(iter(self.values())).mode == "max" else -1.0
+        name = max(rows, key=lambda name: sign * rows[name].score)
+        return name, rows[name]
+
+    def plot(self) -> Any:
+        """A matplotlib figure: mean scores over the share of zeros, a line for each path."""
+        return draw_paths(self)
+
+    def __rich__(self) -> Table:
+        headings = ("path", "chosen", *columns(next(iter(self.values())).score_name))
+        lines = [
+            (name, which, *cells(row))
+            for name, result in self.items()
+            for which, row in result.chosen.items()
+        ]
+        return table(headings, lines, names=2)
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+
+def paths(
+    networks: dict[str, tuple[Any, Any]],
     x: Any,
     y: Any = None,
-    penalty: Any = None,
     *,
-    epochs: int,
-    further_epochs: int | None = None,
-    strengths: Any = 20,
-    smallest: float = 1e-3,
     folds: Any = None,
     groups: Any = None,
     stratify: bool | None = None,
-    seeds: Any = 1,
-    score: Any = "loss",
-    mode: str | None = None,
-    batch_size: int = 32,
-    sample_weight: Any = None,
-    class_weight: dict | None = None,
-    validation_data: Any = None,
-    validation_split: float = 0.0,
-    metric: str = "euclidean",
-    stack: bool | None = None,
-    chunk: int | None = None,
     folder: Any = None,
     verbose: int = 1,
-) -> PathResult:
-    """Trains a network along strengths of a penalty and scores it at each.
+    **settings: Any,
+) -> PathResults:
+    """Paths of several penalties, or of networks of other shapes, on the same folds.
 
-    It starts dense, at the weakest strength, with `epochs`; each further strength goes on from the
-    weights and the optimizer's state of the one before, with `further_epochs`. One member is
-    trained on all rows, and one on the training rows of each fold, from each seed. All members make
-    the same number of updates. A learning rate schedule runs on over the whole path.
-
-    `strengths` are those of the strongest penalty; of several in a dict the others keep their
-    ratio to it. Without numbers the largest is that which makes all penalized weights zero: the
-    penalty's `max_strength` for a model with one kernel, else found by trials.
-
-    On JAX all members are trained at once, by the model's own `train_step` with their states
-    stacked. Elsewhere, and for datasets, they are trained by `fit`, one after the other; results
-    are the same within rounding. A member's state takes `notes["bytes"]` of the result.
-
-    Ctrl-C ends it and returns what is done.
+    Each is that of `path`, which says what the other arguments mean. With `n_jobs` the members of
+    all of them are trained side by side, in other processes.
 
     Args:
-        build: function without arguments that returns a new compiled `keras.Model` each time. Its
-            optimizer is wrapped in `Proximal`.
-        x: array, or a list or dict of arrays, with a row for each example; or, without folds, a
-            dataset: `tf.data`, `keras.utils.PyDataset` or a PyTorch `DataLoader`.
-        y: as `x`; None for a dataset.
-        penalty: a penalty or a dict from patterns to penalties, as `Proximal` takes them, or a
-            function of the model to these, for `keras_reg.channels(model)` in a dict. Their
-            strengths count only relative to each other.
-        epochs: int >= 1. At the weakest strength. One epoch is as many updates as a pass over all
-            rows.
-        further_epochs: int >= 1, or None for a sixth of `epochs`. At each of the other strengths.
-        strengths: int >= 2, or numbers > 0.
-        smallest: float between 0 and 1. The smallest strength as a share of the largest, where
-            `strengths` is an int.
-        folds: None, int >= 2, a splitter of scikit-learn, or pairs of row numbers. An int shuffles.
-        groups: (n,) array or None. Rows of one group are in one fold.
-        stratify: bool or None. Whether folds have the shares of classes of all rows; None: if
-            targets are classes.
-        seeds: int >= 1 or ints. Seeds of initial weights, dropout and shuffling.
-        score: "loss" or another of the model's metrics, the name of a scorer of scikit-learn or
-            such a scorer, or a function of (targets, outputs).
-        mode: "min", "max" or None: what is better, where the name of the score does not tell.
-        batch_size: int >= 1. As large as the data, each update takes all rows.
-        sample_weight: (n,) array or None.
-        class_weight: dict from class numbers to numbers, or None. For training alone.
-        validation_data: (x, y), (x, y, sample_weight) or a dataset, or None.
-        validation_split: float. The share of the rows, at their end, to score on.
-        metric: as `Proximal` takes it.
-        stack: bool or None. Whether members are trained at once; None: where it is possible.
-        chunk: int or None. How many members at once; None: what fits into 1 GiB.
-        folder: str or path, or None. Where what is trained is kept after each strength: the same
-            call goes on from there if it was stopped. Delete it when done.
-        verbose: 0 or 1. Whether a bar is shown.
+        networks: dict from names to pairs of a `build` and a `penalty`.
+        x: as `path` takes it.
+        y: as `path` takes it.
+        folds: as `path` takes it; split once.
+        groups: as `path` takes it.
+        stratify: as `path` takes it.
+        folder: str or path, or None. A folder in it, by its name, is kept for each path.
+        verbose: 0 or 1.
+        **settings: the other arguments of `path`.
 
     Returns:
-        A `PathResult`.
+        A `PathResults`, a dict from the names to their `PathResult`.
 
     Raises:
-        TypeError: if `build` returns no model.
-        ValueError: if an argument is out of range; if data or penalties do not fit; if `build`
-            returns another architecture, or the same model, a second time; if `folder` holds
-            another run or a damaged file.
-        ImportError: if scikit-learn is needed and missing.
+        TypeError or ValueError: as `path`; also if there is no network, or a name is no name of a
+            folder where they are kept.
     Warns: if it was interrupted.
-    Reference: Friedman, Hastie & Tibshirani, "Regularization Paths for Generalized Linear Models
-        via Coordinate Descent", JSS 2010; Lemhadri, Ruan, Abraham & Tibshirani, "LassoNet", JMLR
-        2021, for the order; Breiman et al., "Classification and Regression Trees", 1984, for one
-        standard error.
 
     Example:
+        >>> import keras
         >>> import numpy as np
-        >>> from keras_reg.regularizers import L1
+        >>> from keras_reg.regularizers import L1, MCP
         >>> def build():
         ...     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
         ...     model.compile(keras.optimizers.SGD(0.1), "mse")
         ...     return model
         >>> x = np.random.default_rng(0).standard_normal((60, 8))
         >>> y = x[:, 0] - x[:, 1]
-        >>> settings = {"epochs": 30, "further_epochs": 30, "batch_size": 60, "verbose": 0}
-        >>> result = path(build, x, y, L1(), strengths=5, folds=3, **settings)
-        >>> result.best.zeros, result.best.inputs_left
-        (0.75, 2)
+        >>> both = {"L1": (build, L1()), "MCP": (build, MCP())}
+        >>> run = {"epochs": 30, "batch_size": 60, "strengths": [0.1, 0.5], "verbose": 0}
+        >>> paths(both, x, y, folds=3, **run).best[0]
+        'MCP'
     """
-    setting = Setting(
-        epochs,
-        further_epochs,
-        strengths,
-        smallest,
-        batch_size,
-        metric,
-        stack,
-        chunk,
-        folder,
-        bool(verbose),
-    )
-    seeds, held_out = check_seeds(seeds), _held_out(validation_data)
-
-    def members(examples: Any) -> tuple[Member, ...]:
-        return _members(examples, seeds, folds, groups, stratify, validation_data, validation_split)
-
-    prepared = prepare(
-        build, x, y, penalty, setting, seeds, members, sample_weight, class_weight, held_out,
-        score, mode,
-    )  # fmt: skip
-    walk, network = prepared.walk, prepared.walk.network
-    result = PathResult(
-        prepared.strengths,
-        [member.fold for member in prepared.members],
-        [member.seed for member in prepared.members],
-        walk.score.name,
-        walk.score.mode,
-        {
-            "trained": walk.trainer.name,
-            "bytes": state_bytes(network),
-            "chunk": walk.trainer.chunk,
-        },
-    )
-    result._refit = Refit(network, walk.trainer.examples, batch_size, walk.further_epochs)
-    _fill(result, prepared, bool(verbose))
-    return result
-
-
-def _fill(result: PathResult, prepared: Prepared, verbose: bool) -> None:
-    """Trains the members, some at once, and puts what is seen into the result."""
-    with progress(result.done.size, verbose) as advance:
-        try:
-            for chunk, visit in prepared.visits():
-                result.add(visit, chunk)
-                strength = result.strengths[visit.place]
-                advance(len(chunk), f"strength {strength:.3g}, zeros {visit.zeros[0]:.0%}")
-        except KeyboardInterrupt:
-            warnings.warn(
-                f"Interrupted after {int(result.done.sum())} of {result.done.size} strengths and "
-                "members: the result holds what is done.",
-                stacklevel=3,
-            )
-
-
-def _members(
-    examples: Any,
-    seeds: list[int],
-    folds: Any,
-    groups: Any,
-    stratify: bool | None,
-    validation_data: Any,
-    validation_split: float,
-) -> tuple[Member, ...]:
-    ways = {
-        "folds": folds is not None,
-        "validation_data": validation_data is not None,
-        "validation_split": bool(validation_split),
-    }
-    if sum(ways.values()) > 1:
-        raise ValueError(f"Expected one way to hold rows out. Received: {ways}")
-    if folds is None and (groups is not None or stratify is not None):
-        raise ValueError("Expected `folds` beside `groups` and `stratify`. Received: folds=None")
-    if isinstance(examples, Batches):
-        if folds is not None or validation_split:
-            raise ValueError(
-                "Expected arrays where rows are held out by `folds` or `validation_split`. "
-                f"Received: {type(examples.x).__name__}"
-            )
-        return members_of([], seeds, None)
-    splits = []
+    if not isinstance(networks, dict) or not networks:
+        raise ValueError(
+            "Expected a dict from names to pairs of a build and a penalty. Received: "
+            f"networks={networks!r}"
+        )
     if folds is not None:
-        splits = split(examples, folds, groups, stratify)
-    elif validation_split:
-        splits = last_rows(examples, validation_split)
-    return members_of(splits, seeds, len(examples))
+        examples = examples_of(x, y)
+        if not isinstance(examples, Batches):
+            folds, groups, stratify = split(examples, folds, groups, stratify), None, None
+    shared = settings | {"folds": folds, "groups": groups, "stratify": stratify}
+    begun = [
+        _begun(pair, x, y, shared | {"folder": _folder(folder, name), "verbose": verbose})
+        for name, pair in networks.items()
+    ]
+    results = [result for result, _ in begun]
+    fill(results, [prepared for _, prepared in begun], bool(verbose))
+    return PathResults(zip(networks, results, strict=True))
 
 
-def _held_out(validation_data: Any) -> Any:
-    if validation_data is None:
+def _begun(pair: Any, x: Any, y: Any, settings: dict[str, Any]) -> tuple[PathResult, Prepared]:
+    try:
+        build, penalty = pair
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected pairs of a build and a penalty. Received: {pair!r}") from error
+    arguments = inspect.signature(path).bind(build, x, y, penalty, **settings)
+    arguments.apply_defaults()
+    return begin(**arguments.arguments)
+
+
+def _folder(folder: Any, name: str) -> pathlib.Path | None:
+    if folder is None:
         return None
-    if isinstance(validation_data, tuple | list):
-        return examples_of(*validation_data)
-    return Batches(validation_data)
+    if name in ("", ".", "..") or pathlib.Path(name).name != name:
+        raise ValueError(f"Expected names that a folder can have. Received: {name!r}")
+    return pathlib.Path(folder) / name

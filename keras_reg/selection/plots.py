@@ -20,11 +20,8 @@ def draw_scores(result: Any) -> Any:
     errors = np.nan_to_num([row.error for row in rows])
     axes.errorbar(strengths, [row.score for row in rows], errors, capsize=2, label="held out")
     axes.plot(strengths, [row.training_score for row in rows], ":", color="C0", label="training")
-    for which, style in (("best", "--"), ("one_se", ":")):
-        try:
-            axes.axvline(getattr(result, which).strength, color="0.4", ls=style, label=which)
-        except ValueError:
-            continue
+    for (which, row), style in zip(result.chosen.items(), ("--", ":"), strict=False):
+        axes.axvline(row.strength, color="0.4", ls=style, label=which)
     axes.set(xscale="log", xlabel="strength", ylabel=result.score_name)
     shares = axes.twinx()
     shares.plot(strengths, [row.zeros for row in rows], color="C1", lw=1)
@@ -44,6 +41,24 @@ def draw_inputs(result: Any) -> Any:
     axes = figure.add_subplot()
     axes.plot(result.strengths, result.norms[:, 0], lw=1)
     axes.set(xscale="log", xlabel="strength", ylabel="norm of an input's weights")
+    return figure
+
+
+def draw_paths(results: Any) -> Any:
+    """Mean scores with standard errors over the share of zeros, a line for each path.
+
+    Args:
+        results: a `PathResults`.
+    """
+    figure = empty_figure(6.5, 4)
+    axes = figure.add_subplot()
+    for name, result in results.items():
+        rows = result.rows
+        errors = np.nan_to_num([row.error for row in rows])
+        zeros, scores = [row.zeros for row in rows], [row.score for row in rows]
+        axes.errorbar(zeros, scores, errors, capsize=2, marker=".", label=name)
+        axes.set(xlabel="share of zeros", ylabel=result.score_name)
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -1,7 +1,8 @@
 """All that is checked and built before members are trained."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from keras_reg.selection.keeping import Kept, fingerprint
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network
 from keras_reg.selection.one_by_one import OneByOne
+from keras_reg.selection.parallel import in_parallel, processes
 from keras_reg.selection.progress import progress
 from keras_reg.selection.schedule import Batching
 from keras_reg.selection.scoring import check_score
@@ -24,6 +26,9 @@ from keras_reg.selection.visits import Visit, Walk
 @dataclasses.dataclass
 class Setting:
     """How members are trained: arguments of `path`, checked.
+
+    Attributes:
+        jobs: int. The number of processes that `n_jobs` stands for.
 
     Raises: ValueError if one is out of range.
     """
@@ -37,7 +42,8 @@ class Setting:
     stack: bool | None
     chunk: int | None
     folder: Any
-    verbose: bool
+    n_jobs: int | None
+    verbose: int
 
     def __post_init__(self) -> None:
         self.epochs = schedules.check_count(self.epochs, "epochs", at_least=1)
@@ -47,39 +53,143 @@ class Setting:
         if self.chunk is not None:
             schedules.check_count(self.chunk, "chunk", at_least=1)
         self.strengths = check_strengths(self.strengths, self.smallest)
+        self.jobs = processes(self.n_jobs)
 
 
 @dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that decides what members become, from which any process builds the same `Walk`.
+
+    Args:
+        build: as `path` takes it.
+        penalty: as `path` takes it.
+        setting: the `Setting`.
+        seeds: list of ints.
+        examples: to train on.
+        scored: the same with the weights that scores take.
+        held_out: examples to score all members on, or None.
+        members: the members.
+        score: as `path` takes it.
+        mode: as `path` takes it.
+    """
+
+    build: Callable
+    penalty: Any
+    setting: Setting
+    seeds: list[int]
+    examples: Any
+    scored: Any
+    held_out: Any
+    members: tuple[Member, ...]
+    score: Any
+    mode: str | None
+
+    def walk(self) -> Walk:
+        """The walk of a network that is built here."""
+        setting, members = self.setting, self.members
+        sample = _sample(self.examples)
+        network = Network(self.build, self.penalty, self.seeds, sample, setting.metric)
+        score = check_score(self.score, self.mode, _metrics(network, self.scored))
+        assert setting.further_epochs is not None
+        return Walk(
+            network,
+            _trainer(network, self.examples, members, setting),
+            self.scored,
+            self.held_out,
+            score,
+            setting.epochs,
+            setting.further_epochs,
+            any(member.test is not None for member in members),
+        )
+
+
 class Prepared:
     """Members, and how they walk along the strengths.
 
+    It pickles as its recipe and the states to start from: another process builds a network of its
+    own, and there a thread may draw from the random numbers that initial weights come from.
+
     Args:
+        recipe: the `Recipe`.
+
+    Attributes:
         walk: the `Walk`.
-        members: the members.
         strengths: (strengths,) float array, from weak to strong.
         kept: `Kept`, or None.
     """
 
-    walk: Walk
-    members: tuple[Member, ...]
-    strengths: np.ndarray
-    kept: Kept | None = None
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.kept: Kept | None = None
+        self._starts: dict | None = None
+        if recipe.setting.folder is not None:
+            self.kept = Kept(recipe.setting.folder, _run(recipe, self.walk))
+        self.strengths = self._strengths()
+        if self.kept is not None:
+            self.kept.begin(self.strengths)
 
-    def visits(self) -> Iterator[tuple[list[int], Visit]]:
-        """The numbers of members that are trained at once, and what is seen of them.
+    @functools.cached_property
+    def walk(self) -> Walk:
+        walk = self.recipe.walk()
+        walk.network.starts = self._starts or walk.network.starts
+        return walk
+
+    def __getstate__(self) -> dict[str, Any]:
+        sent = {name: value for name, value in self.__dict__.items() if name != "walk"}
+        return sent | {"_starts": self.walk.network.starts}
+
+    @property
+    def chunks(self) -> list[list[int]]:
+        """The numbers of the members that are trained at once."""
+        numbers, size = list(range(len(self.recipe.members))), self.walk.trainer.chunk
+        return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+
+    def visits(self, place: int) -> Iterator[Visit]:
+        """Trains a chunk of members and yields what is seen of them.
 
         What is kept from an earlier run is not trained again.
+
+        Args:
+            place: int. The number of the chunk.
         """
-        numbers, size = list(range(len(self.members))), self.walk.trainer.chunk
-        chunks = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
-        for place, chunk in enumerate(chunks):
-            seen, states = ([], None) if self.kept is None else self.kept.read(place)
-            yield from ((chunk, visit) for visit in seen)
-            members = tuple(self.members[number] for number in chunk)
-            for visit, now in self.walk.visits(members, self.strengths, len(seen), states):
-                if self.kept is not None:
-                    self.kept.write(place, visit, now())
-                yield chunk, visit
+        seen, states = ([], None) if self.kept is None else self.kept.read(place)
+        yield from seen
+        members = tuple(self.recipe.members[number] for number in self.chunks[place])
+        for visit, now in self.walk.visits(members, self.strengths, len(seen), states):
+            if self.kept is not None:
+                self.kept.write(place, visit, now())
+            yield visit
+
+    def _strengths(self) -> np.ndarray:
+        setting = self.recipe.setting
+        if self.kept is not None and self.kept.strengths is not None:
+            return self.kept.strengths
+        if not isinstance(setting.strengths, int):
+            return setting.strengths
+        with progress(1, bool(setting.verbose)) as advance:
+            advance(0, "largest strength")
+            walk = self.walk
+            largest = largest_strength(walk.network, walk.trainer, self.recipe.members, walk)
+        return np.geomspace(largest * setting.smallest, largest, setting.strengths)
+
+
+def trained(prepared: list[Prepared]) -> Iterator[tuple[int, list[int], Visit]]:
+    """Trains all members, of which some at once, in so many processes as the setting says.
+
+    Yields: the number of the prepared, the numbers of the members, and what is seen of them.
+    """
+    tasks = [
+        (number, place) for number, one in enumerate(prepared) for place in range(len(one.chunks))
+    ]
+    setting = prepared[0].recipe.setting
+    done: Iterable[tuple[tuple[int, int], Iterable[Visit]]]
+    if setting.jobs == 1:
+        done = ((task, prepared[task[0]].visits(task[1])) for task in tasks)
+    else:
+        done = in_parallel(prepared, tasks, setting.n_jobs)
+    for (number, place), visits in done:
+        for visit in visits:
+            yield number, prepared[number].chunks[place], visit
 
 
 def prepare(
@@ -104,54 +214,28 @@ def prepare(
     Raises: TypeError or ValueError as `path`.
     """
     examples = examples_of(x, y, sample_weight, class_weight)
-    members = members_of(examples)
-    network = Network(build, penalty, seeds, _sample(examples), setting.metric)
-    scored = _scored(examples, sample_weight)
-    checked = check_score(score, mode, _metrics(network, scored))
-    batching = _batching(setting.batch_size, members)
-    trainer = _trainer(network, examples, batching, members, setting.stack, setting.chunk)
-    assert setting.further_epochs is not None
-    walk = Walk(
-        network,
-        trainer,
-        scored,
-        held_out,
-        checked,
-        setting.epochs,
-        setting.further_epochs,
-        any(member.test is not None for member in members),
+    members, scored = members_of(examples), _scored(examples, sample_weight)
+    return Prepared(
+        Recipe(build, penalty, setting, seeds, examples, scored, held_out, members, score, mode)
     )
-    kept = None
-    if setting.folder is not None:
-        kept = Kept(setting.folder, _run(network, walk, members, held_out, setting, penalty))
-    strengths = setting.strengths if kept is None or kept.strengths is None else kept.strengths
-    if isinstance(strengths, int):
-        with progress(1, setting.verbose) as advance:
-            advance(0, "largest strength")
-            largest = largest_strength(network, trainer, members, walk)
-        strengths = np.geomspace(largest * setting.smallest, largest, strengths)
-    if kept is not None:
-        kept.begin(strengths)
-    return Prepared(walk, members, strengths, kept)
 
 
-def _run(
-    network: Network, walk: Walk, members: Any, held_out: Any, setting: Setting, penalty: Any
-) -> str:
+def _run(recipe: Recipe, walk: Walk) -> str:
     """The fingerprint of all that decides the results."""
     arrays = [
         (one.x, one.y, one.weights)
-        for one in (walk.trainer.examples, walk.examples, held_out)
+        for one in (recipe.examples, recipe.scored, recipe.held_out)
         if isinstance(one, Examples)
     ]
-    rows = [(str(one), one.train, one.test) for one in members]
-    arguments = dataclasses.asdict(setting) | {"folder": None, "verbose": None}
+    rows = [(str(one), one.train, one.test) for one in recipe.members]
+    fields = dataclasses.asdict(recipe.setting)
+    arguments = fields | {"folder": None, "verbose": None, "n_jobs": None}
     how = walk.trainer.name, walk.trainer.chunk, walk.score.name, walk.score.mode
     # What a function does, its text does not tell.
-    given = "a function" if callable(penalty) and not isinstance(penalty, Penalty) else penalty
-    return fingerprint(
-        arrays, rows, how, repr(sorted(arguments.items(), key=str)), repr(given), network.starts
-    )
+    is_function = callable(recipe.penalty) and not isinstance(recipe.penalty, Penalty)
+    given = "a function" if is_function else recipe.penalty
+    texts = repr(sorted(arguments.items(), key=str)), repr(given)
+    return fingerprint(arrays, rows, how, texts, walk.network.starts)
 
 
 def _sample(examples: Any) -> Any:
@@ -183,22 +267,18 @@ def _metrics(network: Network, examples: Any) -> list[str]:
     return list(logs)
 
 
-def _batching(batch_size: int, members: tuple[Member, ...]) -> Batching | None:
-    lengths = [len(member.train) for member in members if member.train is not None]
-    return Batching(batch_size, max(lengths)) if lengths else None
-
-
 def _trainer(
-    network: Network,
-    examples: Any,
-    batching: Batching | None,
-    members: tuple[Member, ...],
-    stack: bool | None,
-    chunk: int | None,
+    network: Network, examples: Any, members: tuple[Member, ...], setting: Setting
 ) -> OneByOne | Stacked:
+    lengths = [len(member.train) for member in members if member.train is not None]
+    batching = Batching(setting.batch_size, max(lengths)) if lengths else None
     reason = why_not_stacked(network, examples, batching, members)
-    if stack and reason:
+    if setting.stack and reason:
         raise ValueError(f"Expected members that can be trained at once: {reason}")
-    if reason or stack is False or batching is None:
-        return OneByOne(network, examples, batching, chunk)
-    return Stacked(network, examples, batching, chunk)
+    if reason or setting.stack is False or batching is None:
+        return OneByOne(network, examples, batching, setting.chunk)
+    trainer = Stacked(network, examples, batching, setting.chunk)
+    if setting.chunk is None:
+        # Enough chunks for all processes.
+        trainer.chunk = min(trainer.chunk, -(-len(members) // setting.jobs))
+    return trainer

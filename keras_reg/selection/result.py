@@ -6,12 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from keras_reg.selection import plots
 from keras_reg.selection.refit import Refit
+from keras_reg.selection.tables import as_text, cells, columns, table
 from keras_reg.selection.visits import Visit
 
 _FORMAT = 1
@@ -88,6 +87,10 @@ class PathResult:
         self.weights: list[list[np.ndarray]] = []
         self._refit: Refit | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The function that builds the network may be one that can't be pickled.
+        return self.__dict__ | {"_refit": None}
+
     def add(self, visit: Visit, members: list[int]) -> None:
         """Takes in what was seen of some members at one strength."""
         if self.norms.shape[-1] != visit.norms.shape[-1]:
@@ -128,6 +131,17 @@ class PathResult:
         sign = 1.0 if self.mode == "max" else -1.0
         enough = [row for row in self._eligible() if sign * (row.score - best.score) >= -best.error]
         return max(enough, key=lambda row: row.strength)
+
+    @property
+    def chosen(self) -> dict[str, Row]:
+        """`best` and `one_se` by these names, those of them that there are."""
+        found = {}
+        for which in ("best", "one_se"):
+            try:
+                found[which] = getattr(self, which)
+            except ValueError:
+                continue
+        return found
 
     def at(self, zeros: float) -> Row:
         """The weakest strength at which at least that share of the penalized weights is zero.
@@ -289,31 +303,14 @@ class PathResult:
 
     def _refits(self) -> Refit:
         if self._refit is None:
-            raise ValueError("Expected a result of `path`. Received: one that was read from JSON")
+            raise ValueError(
+                "Expected a result of `path` in the process that trained it. Received: one that "
+                "was read from JSON, or pickled"
+            )
         return self._refit
 
-    def _cells(self) -> list[list[str]]:
-        return [
-            [
-                f"{row.strength:.4g}",
-                f"{row.score:.4f}" + ("" if np.isnan(row.error) else f" ± {row.error:.4f}"),
-                f"{row.training_score:.4f}",
-                f"{row.gap:.4f}",
-                f"{row.zeros:.1%}",
-                "-" if row.inputs_left is None else str(row.inputs_left),
-                ", ".join(self._remarks(row)),
-            ]
-            for row in self.rows
-        ]
-
     def _remarks(self, row: Row) -> list[str]:
-        remarks = []
-        for which in ("best", "one_se"):
-            try:
-                if getattr(self, which).place == row.place:
-                    remarks.append(which)
-            except ValueError:
-                continue
+        remarks = [which for which, one in self.chosen.items() if one.place == row.place]
         if row.diverged:
             remarks.append(f"{row.diverged} diverged")
         if row.done < len(self.folds):
@@ -321,19 +318,11 @@ class PathResult:
         return remarks
 
     def __rich__(self) -> Table:
-        table = Table(box=SIMPLE_HEAD)
-        headings = ("strength", self.score_name, "training", "gap", "zeros", "inputs left", "")
-        for heading in headings:
-            table.add_column(heading, justify="right" if heading else "left")
-        for cells in self._cells():
-            table.add_row(*cells)
-        return table
+        headings = (*columns(self.score_name), "")
+        return table(headings, [(*cells(row), ", ".join(self._remarks(row))) for row in self.rows])
 
     def __str__(self) -> str:
-        console = Console(width=120, color_system=None, force_jupyter=False)
-        with console.capture() as capture:
-            console.print(self)
-        return capture.get().rstrip()
+        return as_text(self)
 
 
 _ARRAYS = {

@@ -9,7 +9,7 @@ import numpy as np
 from keras_reg import schedules
 from keras_reg.selection.examples import Batches, class_numbers
 from keras_reg.selection.members import Member
-from keras_reg.selection.preparing import Setting, prepare
+from keras_reg.selection.preparing import Setting, prepare, trained
 from keras_reg.selection.progress import progress
 from keras_reg.selection.stability_result import StabilityResult
 
@@ -33,6 +33,7 @@ def stability(
     stack: bool | None = None,
     chunk: int | None = None,
     folder: Any = None,
+    n_jobs: int | None = None,
     verbose: int = 1,
 ) -> StabilityResult:
     """Counts on how many halves of the rows each input is selected: stability selection.
@@ -61,6 +62,7 @@ def stability(
         stack: bool or None.
         chunk: int or None.
         folder: str or path, or None.
+        n_jobs: int or None.
         verbose: 0 or 1.
 
     Returns:
@@ -97,7 +99,8 @@ def stability(
         stack,
         chunk,
         folder,
-        bool(verbose),
+        n_jobs,
+        verbose,
     )
 
     def halves(examples: Any) -> tuple[Member, ...]:
@@ -106,12 +109,12 @@ def stability(
         return _halves(len(examples), class_numbers(examples.y), pairs, seed)
 
     prepared = prepare(build, x, y, penalty, setting, [seed], halves, sample_weight, class_weight)
-    walk, members, grid = prepared.walk, prepared.members, prepared.strengths
+    walk, members, grid = prepared.walk, prepared.recipe.members, prepared.strengths
     if walk.network.inputs_axes() is None:
         raise ValueError("Expected a penalized weight that has inputs. Received: none")
     entry = np.full((len(members), 0), -1)
     with progress(len(members) * len(grid), bool(verbose)) as advance:
-        for numbers, visit in prepared.visits():
+        for _, numbers, visit in trained([prepared]):
             if not entry.shape[1]:
                 entry = np.full((len(members), visit.norms.shape[1]), -1)
             # Strengths rise: the last one at which an input is selected is the strongest.
