@@ -32,6 +32,7 @@ MAY_IMPORT = {
         "regularizers",
         "optimizers",
         "evaluation",
+        "report",
     },
     "callbacks": {"ops", "figures", "report", "optimizers", "layers", "schedules", "structure"},
     "attach": {"optimizers", "regularizers", "structure"},

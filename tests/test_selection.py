@@ -10,12 +10,15 @@ from selection_models import classes, data, network
 from sklearn.metrics import make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
 
+from keras_reg import compact
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import L1, L2, GroupLasso, TopK
 from keras_reg.selection import PathResult, path
 from keras_reg.selection.examples import Examples, examples_of
 from keras_reg.selection.members import split
+from keras_reg.selection.path import _state
 from keras_reg.selection.scoring import Score, check_score
+from keras_reg.selection.visits import Visit
 
 INPUTS = {"hidden/kernel": GroupLasso(0.01, group_axis="inputs")}
 STRENGTHS = [0.02, 0.3, 3.0]
@@ -168,6 +171,13 @@ def test_a_dataset_is_trained_on_as_it_comes():
         walked(Rows(), None, folds=3)
 
 
+def test_the_bar_says_where_the_path_is(capsys):
+    result = walked(folds=2, strengths=[0.1, 0.2])
+    visit = Visit(1, *np.full((3, 3), 0.25), np.zeros(3, bool), np.ones((3, 6)), 8.0, 9.0, [])
+    assert capsys.readouterr().out == ""  # verbose=0
+    assert _state(result, visit) == "strength 0.2, zeros 25%, loss 0.25"
+
+
 @pytest.fixture(scope="module")
 def small():
     """A path that several tests look at."""
@@ -188,6 +198,22 @@ def test_a_result_round_trips_through_json_without_its_weights(small):
     for damaged in ("", "{}", text[:-9], "[]"):
         with pytest.raises(ValueError, match=r"what PathResult\.to_json wrote"):
             PathResult.from_json(damaged)
+
+
+def test_channels_and_multiply_adds_are_those_of_the_compact_model():
+    units = {"hidden/kernel": GroupLasso(0.01, group_axis="outputs")}
+    build = lambda: network(dropout=0.0, outputs=2)  # noqa: E731
+    x, y = data()
+    result = walked(x, np.stack([y, y], 1), build, units, epochs=20, further_epochs=5,
+                    strengths=[0.01, 2.0, 4.0])  # fmt: skip
+    counts = []
+    for row in result.rows:
+        model = compact(result.model(row.strength))
+        kernels = [w.shape for w in model.weights if len(w.shape) == 2]
+        assert row.macs_left == sum(np.prod(shape) for shape in kernels)
+        assert row.channels_left == np.any(result.weights[row.place][0] != 0, axis=0).sum()
+        counts.append(row.channels_left)
+    assert counts[0] == 8 > counts[-1]
 
 
 def test_a_refit_keeps_the_zeros_and_fits_better():

@@ -73,7 +73,7 @@ def kept(folder):
     found.begin(np.array([0.1, 0.2]))
     states = [State([np.ones(3)], [], [np.zeros(2)])] * 2
     for place in range(2):
-        seen = Visit(place, *np.zeros((4, 2)), np.ones((2, 5)), [np.full(3, place)])
+        seen = Visit(place, *np.zeros((4, 2)), np.ones((2, 5)), 4.0, 9.0, [np.full(3, place)])
         found.write(0, seen, states)
     return found
 

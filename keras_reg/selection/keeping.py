@@ -12,7 +12,7 @@ import numpy as np
 from keras_reg.selection.network import State
 from keras_reg.selection.visits import Visit
 
-_FIELDS = ("place", "scores", "training_scores", "zeros", "diverged", "norms")
+_FIELDS = ("place", "scores", "training_scores", "zeros", "diverged", "norms", "channels", "macs")
 
 
 def fingerprint(*parts: Any) -> str:

@@ -125,6 +125,12 @@ class Network:
                 return number, weight.layout.axes("inputs")
         return None
 
+    def channels(self, state: State) -> float:
+        """How many outputs of the penalized weights have a weight that is not zero."""
+        found = zip(weights_in(self.model, self.penalized), self.values(state), strict=True)
+        made = [(one.layout.axes("outputs"), w) for one, w in found if one.layout is not None]
+        return float(sum(_used(w, axes) for axes, w in made if axes))
+
     def with_weights(self, weights: list[np.ndarray]) -> keras.Model:
         """A model as `build` makes it, with these weights."""
         model = self.fresh(next(iter(self.starts)))
@@ -146,6 +152,13 @@ class Network:
             [_array(v) for v in model.non_trainable_variables],
         )
         return State(*own, first.optimizer)
+
+
+def _used(w: np.ndarray, axes: tuple[int, ...]) -> int:
+    """How many indices of some axes have a weight that is not zero."""
+    kept = {axis % w.ndim for axis in axes}
+    others = tuple(axis for axis in range(w.ndim) if axis not in kept)
+    return int(np.count_nonzero(np.any(w != 0, axis=others)))
 
 
 def _array(variable: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_reg.selection.examples import Batches, examples_of
 from keras_reg.selection.members import Member, check_seeds, last_rows, members_of, split
@@ -13,6 +14,7 @@ from keras_reg.selection.progress import progress
 from keras_reg.selection.refit import Refit
 from keras_reg.selection.result import PathResult
 from keras_reg.selection.stacked import state_bytes
+from keras_reg.selection.visits import Visit
 
 
 def path(
@@ -188,14 +190,21 @@ def fill(results: list[PathResult], prepared: list[Prepared], verbose: bool) -> 
             for number, chunk, visit in trained(prepared):
                 result = results[number]
                 result.add(visit, chunk)
-                strength = result.strengths[visit.place]
-                advance(len(chunk), f"strength {strength:.3g}, zeros {visit.zeros[0]:.0%}")
+                advance(len(chunk), _state(result, visit))
         except KeyboardInterrupt:
             warnings.warn(
                 f"Interrupted after {sum(int(one.done.sum()) for one in results)} of {total} "
                 "strengths and members: the result holds what is done.",
                 stacklevel=3,
             )
+
+
+def _state(result: PathResult, visit: Visit) -> str:
+    """What the bar says of members at one strength."""
+    scores = visit.scores[np.isfinite(visit.scores)]
+    scored = f", {result.score_name} {scores.mean():.3g}" if len(scores) else ""
+    strength = result.strengths[visit.place]
+    return f"strength {strength:.3g}, zeros {visit.zeros[0]:.0%}{scored}"
 
 
 def _members(

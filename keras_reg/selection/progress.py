@@ -4,6 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
@@ -19,7 +20,11 @@ def progress(total: int, shown: bool) -> Iterator[Callable[[int, str], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with warnings.catch_warnings(), Progress(*columns, disable=not shown, transient=True) as bar:
+    console = Console()
+    # In a file or a pipe a bar would be empty lines.
+    hidden = not shown or not (console.is_terminal or console.is_jupyter)
+    bar = Progress(*columns, console=console, disable=hidden, transient=True)
+    with warnings.catch_warnings(), bar:
         warnings.filterwarnings("ignore", "Every weight of", UserWarning)
         task = bar.add_task("path", total=total)
 

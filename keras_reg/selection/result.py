@@ -29,6 +29,9 @@ class Row:
         gap: float. `training_score - score`.
         zeros: float. Share of exact zeros among the penalized weights, of the member on all rows.
         inputs_left: int or None. Inputs that the first penalized weight still reads, there.
+        channels_left: int or None. Units and filters that a penalized weight still makes, there.
+        macs_left: int or None. Multiply-adds for one example without the channels that do nothing,
+            as `sparsity` counts them.
         diverged: int. Members of which a weight is not finite.
         done: int. Members that are trained.
     """
@@ -41,6 +44,8 @@ class Row:
     gap: float
     zeros: float
     inputs_left: int | None
+    channels_left: int | None
+    macs_left: int | None
     diverged: int
     done: int
 
@@ -64,6 +69,7 @@ class PathResult:
         diverged, done: (strengths, members) bool arrays.
         norms: (strengths, members, inputs) float32 array. The norm of the weights that read each
             input of the first penalized weight: 0 for an input left out.
+        channels, macs: (strengths,) float arrays, of the first member.
         weights: list with the weights of the first member at each strength, in the order of
             `model.weights`; empty if the result was read from JSON.
     """
@@ -84,6 +90,7 @@ class PathResult:
         self.scores, self.training_scores, self.zeros = (np.full(shape, np.nan) for _ in range(3))
         self.diverged, self.done = np.zeros(shape, bool), np.zeros(shape, bool)
         self.norms = np.zeros((*shape, 0), "float32")
+        self.channels, self.macs = np.full(shape[0], np.nan), np.full(shape[0], np.nan)
         self.weights: list[list[np.ndarray]] = []
         self._refit: Refit | None = None
 
@@ -99,6 +106,7 @@ class PathResult:
             getattr(self, name)[visit.place, members] = getattr(visit, name)
         self.done[visit.place, members] = True
         if 0 in members:
+            self.channels[visit.place], self.macs[visit.place] = visit.channels, visit.macs
             self.weights.append(visit.weights)
 
     @property
@@ -270,6 +278,8 @@ class PathResult:
             trained - score,
             float(self.zeros[place, 0]),
             left if self.done[place, 0] else None,
+            _count(self.channels[place]),
+            _count(self.macs[place]),
             int(self.diverged[place].sum()),
             int(self.done[place].sum()),
         )
@@ -333,7 +343,13 @@ _ARRAYS = {
     "diverged": "bool",
     "done": "bool",
     "norms": "float32",
+    "channels": "float64",
+    "macs": "float64",
 }
+
+
+def _count(number: float) -> int | None:
+    return int(number) if np.isfinite(number) else None
 
 
 def _listed(array: np.ndarray) -> Any:

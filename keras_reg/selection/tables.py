@@ -11,7 +11,8 @@ from rich.table import Table
 
 def columns(score_name: str) -> tuple[str, ...]:
     """The headings of `cells`."""
-    return ("strength", score_name, "training", "gap", "zeros", "inputs left")
+    left = ("inputs\nleft", "channels\nleft", "multiply-\nadds left")
+    return ("strength", score_name, "training", "gap", "zeros", *left)
 
 
 def cells(row: Any) -> tuple[str, ...]:
@@ -22,7 +23,10 @@ def cells(row: Any) -> tuple[str, ...]:
         f"{row.training_score:.4f}",
         f"{row.gap:.4f}",
         f"{row.zeros:.1%}",
-        "-" if row.inputs_left is None else str(row.inputs_left),
+        *(
+            "-" if one is None else f"{one:,}"
+            for one in (row.inputs_left, row.channels_left, row.macs_left)
+        ),
     )
 
 

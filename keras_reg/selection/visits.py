@@ -1,11 +1,13 @@
 """Along the path: members trained at one strength after the other, and what is seen at each."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from keras_reg.report.sparsity import Meter
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network, State
 from keras_reg.selection.scoring import Score
@@ -27,6 +29,9 @@ class Visit:
         diverged: (members,) bool array. Whether a weight is not finite.
         norms: (members, inputs) float32 array. The norm of the weights that read each input of the
             first penalized weight.
+        channels: float. Of the first member, the units and filters that a penalized weight makes.
+        macs: float. Of the first member, the multiply-adds without channels that do nothing; NaN
+            if they are not known.
         weights: list of arrays. All weights of the first member, in the order of `model.weights`.
     """
 
@@ -36,6 +41,8 @@ class Visit:
     zeros: np.ndarray
     diverged: np.ndarray
     norms: np.ndarray
+    channels: float
+    macs: float
     weights: list[np.ndarray]
 
 
@@ -104,8 +111,19 @@ class Walk:
             np.array([_zeros(self.network.values(state)) for state in values]),
             np.array([not _is_finite(state) for state in values]),
             np.stack([self._norms(state) for state in values]),
+            self.network.channels(values[0]),
+            self._macs(values[0]) if _is_finite(values[0]) else NAN,
             self.network.weights(values[0]),
         )
+
+    def _macs(self, state: State) -> float:
+        self.network.load(state)
+        left = self._meter.measure().macs_left
+        return NAN if left is None else float(left)
+
+    @functools.cached_property
+    def _meter(self) -> Meter:
+        return Meter(self.network.model)
 
     def _norms(self, state: State) -> np.ndarray:
         found = self.network.inputs_axes()
