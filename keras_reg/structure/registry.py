@@ -42,8 +42,10 @@ def register(
         heads: `heads(layer)` returns those of its attention heads.
         scale: `scale(layer)` returns the variable that multiplies the channels of the layer before,
             or None.
-        regularizers: dict from the name of a weight of the layer to the attribute of the layer that
-            holds its regularizer and that `get_config` writes.
+        regularizers: dict from the name of a weight, of the layer or of layers inside it, to the
+            attribute of the layer that holds its regularizer and that `get_config` writes. A weight
+            that is missing has it in `<name>_regularizer`, if there is one, where the name is that
+            of the weight without a final `_kernel`.
         channels: `channels(call)` sends channels through a `keras_reg.structure.channels.Call`: it
             says which axes of the layer's variables they index, and returns the `Traced` outputs.
             Subclasses that override a method do not inherit it.

@@ -55,3 +55,8 @@ def _heads(layer: Any) -> Units | None:
 
 for _kind in (layers.MultiHeadAttention, layers.GroupQueryAttention):
     register(_kind, uses=_uses, scores=_scores, heads=_heads)
+# One for the kernels of all projections, and one for their biases.
+register(
+    layers.MultiHeadAttention,
+    regularizers={"kernel": "_kernel_regularizer", "bias": "_bias_regularizer"},
+)

@@ -44,6 +44,8 @@ for _kind in (
     *(layers.SeparableConv1D, layers.SeparableConv2D),
 ):
     register(_kind, layout=_depthwise_layout, uses=_uses, units=output_units)
+for _kind in (layers.DepthwiseConv1D, layers.DepthwiseConv2D):
+    register(_kind, regularizers={"kernel": "depthwise_regularizer"})
 for _kind in (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose):
     # A filter is put on each pixel of the input.
     register(_kind, layout=_transposed_layout, uses=_pixels, units=output_units)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_reg.keras_private import layers_in
+from keras_reg.structure.registry import registered, rule_of
 
 
 class RegularizerAttribute(NamedTuple):
@@ -39,8 +40,9 @@ def regularizer_attributes(model: keras.layers.Layer) -> dict[int, KeptRegulariz
 
     Keras gives a weight its regularizer when the layer is built, from an attribute of the layer or
     of a layer round it, and `get_config` writes that attribute. Which one it is differs: an LSTM
-    keeps it on its cell, attention on itself for four layers inside. So this asks: it puts probes
-    in, has the model's config written and looks which of them are in it.
+    keeps it on its cell, attention on itself for four layers inside. The registry knows it of
+    Keras's layers. Of a model with others this asks: it puts probes in, has the model's config
+    written and looks which of them are in it.
 
     Args:
         model: a built model or layer.
@@ -58,16 +60,14 @@ def regularizer_attributes(model: keras.layers.Layer) -> dict[int, KeptRegulariz
     for variable, layers in _owned(model, ()):
         places.setdefault(id(variable), []).append((variable, layers))
     candidates = {key: _candidates(found) for key, found in places.items()}
-    written, rebuilt = _probe(model, candidates)
-    kept = {}
-    for key, found in candidates.items():
-        carried = [a in written and (owns or key in rebuilt[id(a.layer)]) for a, owns in found]
-        if any(carried):
-            attributes = [attribute for attribute, _ in found[: carried.index(True) + 1]]
-        else:
-            attributes = [attribute for attribute, owns in found if owns]
-        kept[key] = KeptRegularizer(*places[key][0], tuple(attributes), any(carried))
-    return kept
+    if all(map(_is_known, [model, *layers_in(model)])):
+        chosen = {key: ([a for a, _ in found], bool(found)) for key, found in candidates.items()}
+    else:
+        chosen = _probed(model, candidates)
+    return {
+        key: KeptRegularizer(*places[key][0], tuple(attributes), carried)
+        for key, (attributes, carried) in chosen.items()
+    }
 
 
 def why_lost(lost: Iterable[KeptRegularizer]) -> dict[str, list[Any]]:
@@ -112,19 +112,28 @@ def _owned(layer: Any, above: tuple) -> Iterator[tuple[Any, tuple]]:
             yield from _owned(child, chain)
 
 
+def _is_known(layer: Any) -> bool:
+    """Whether it is certain which attributes a layer's config holds, and those of layers inside."""
+    kind, rule = registered(layer, "regularizers")
+    return type(layer).__module__.startswith("keras.") or (rule is not None and kind is type(layer))
+
+
 def _candidates(places: list[tuple[Any, tuple]]) -> list[tuple[RegularizerAttribute, bool]]:
     """The attributes that may be those of a variable, and whether their layer owns it."""
     found = []
     for variable, chain in places:
         for layer in chain:
-            names = [name for name in _attributes(variable.name) if name in vars(layer)]
+            names = [name for name in _attributes(variable.name, layer) if name in vars(layer)]
             found += [(RegularizerAttribute(layer, name), layer is chain[0]) for name in names]
     return found
 
 
-def _attributes(name: str) -> list[str]:
-    """Names that the regularizer of a weight of this name has in the layers of Keras."""
+def _attributes(name: str, layer: Any) -> list[str]:
+    """Names that the regularizer of a weight of this name has in a layer, or may have there."""
     plain = _plain(name)
+    if _is_known(layer):
+        usual = f"{plain.removesuffix('_kernel')}_regularizer"
+        return [(rule_of(layer, "regularizers") or {}).get(plain, usual)]
     stems = [plain, plain.removesuffix("_kernel")]
     if plain == "kernel":
         stems.append("depthwise")
@@ -132,7 +141,23 @@ def _attributes(name: str) -> list[str]:
     return [f"{lead}{stem}_regularizer" for stem in stems for lead in ("", "_")]
 
 
-def _probe(
+def _probed(
+    model: Any, candidates: dict[int, list[tuple[RegularizerAttribute, bool]]]
+) -> dict[int, tuple[list[RegularizerAttribute], bool]]:
+    """For each variable its attributes, and whether a copy from the model's config has the last."""
+    written, rebuilt = _written(model, candidates)
+    chosen = {}
+    for key, found in candidates.items():
+        carried = [a in written and (owns or key in rebuilt[id(a.layer)]) for a, owns in found]
+        if any(carried):
+            attributes = [attribute for attribute, _ in found[: carried.index(True) + 1]]
+        else:
+            attributes = [attribute for attribute, owns in found if owns]
+        chosen[key] = attributes, any(carried)
+    return chosen
+
+
+def _written(
     model: Any, candidates: dict[int, list[tuple[RegularizerAttribute, bool]]]
 ) -> tuple[set[RegularizerAttribute], dict[int, set[int]]]:
     """The attributes that reach the model's config, and the variables rebuilt from each layer's."""
@@ -208,7 +233,7 @@ def _reason(kept: KeptRegularizer, named: dict[int, set[str] | str]) -> str:
     owner = _shown(kept.layers[0])
     if kept.attributes:
         return f"the config of {owner} does not hold its `{kept.attributes[0].name}`"
-    return f"{owner} has no `{_attributes(kept.variable.name)[0]}`"
+    return f"{owner} has no `{_attributes(kept.variable.name, kept.layers[0])[0]}`"
 
 
 def _shown(layer: Any) -> str:
