@@ -39,24 +39,38 @@ def label(penalty):
     return type(penalty).__name__ + "".join(f", {k} {v:.3g}" for k, v in arguments.items())
 
 
+def broken(y, jump=0.05):
+    """The curve with a gap where it jumps."""
+    return np.where(np.abs(np.diff(y, append=y[-1])) > jump, np.nan, y)
+
+
 def draw(axes, penalty):
     axes.axhline(0, color="0.85", linewidth=0.8)
-    axes.plot(GRID, GRID, color="0.8", linewidth=0.8)
-    moved = numpy(penalty.prox(GRID, step=1.0))
-    jumps = np.abs(np.diff(moved, append=moved[-1])) > 0.05
-    axes.plot(GRID, np.where(jumps, np.nan, moved), color="C0", label="prox(w, 1)")
+    axes.plot(GRID, GRID, color="0.75", linewidth=0.8, label="w, unmoved")
+    axes.plot(GRID, broken(numpy(penalty.prox(GRID, step=1.0))), color="C0", label="prox(w, 1)")
     if not isinstance(penalty, penalties.Projection):
-        value = [float(penalty.value(np.array([w]))) for w in GRID[::10]]
-        axes.plot(GRID[::10], value, "--", color="C1", label="value(w)")
-    axes.set(title=label(penalty), xlim=(-3, 3), ylim=(-3, 3))
+        value = np.array([float(penalty.value(np.array([w]))) for w in GRID])
+        jumps = np.isnan(broken(value, 0.5))
+        value[jumps | np.roll(jumps, 1)] = np.nan
+        axes.plot(GRID, value, "--", color="C1", label="value(w)")
+        if jumps.any():  # At zero alone the value is another.
+            axes.plot(0, 0, "o", color="C1", markersize=4)
+    axes.set(title=label(penalty), xlim=(-3, 3), ylim=(-3, 3), xticks=range(-2, 3, 2))
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def main():
-    figure, grid = plt.subplots(3, 4, figsize=(10, 7.5), layout="constrained", sharex=True)
+    figure, grid = plt.subplots(
+        3, 4, figsize=(10, 8), layout="constrained", sharex=True, sharey=True
+    )
     for axes, penalty in zip(grid.flat, SHOWN, strict=True):
         draw(axes, penalty)
-    grid[0, 0].legend(frameon=False, loc="upper left")
+    for axes in grid[-1]:
+        axes.set_xlabel("weight w")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("moved weight, or value")
+    lines = grid[0, 0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle("One weight: its penalty, and where a proximal step of length 1 moves it")
     figure.savefig(pathlib.Path(__file__).parent / "images" / "penalties.png", dpi=100)
 

@@ -54,7 +54,7 @@ class ModelResult:
 
 # A column's heading, and what it shows of a row.
 _COLUMNS: dict[str, Callable[[ModelResult], str]] = {
-    "parameters": lambda row: f"{row.parameters:,}",
+    "parameters": lambda row: _count(row.parameters),
     "zeros": lambda row: f"{row.sparsity:.1%}",
     "multiply-adds": lambda row: _count(row.macs),
     "left": lambda row: _count(row.macs_left),
@@ -276,4 +276,7 @@ def _scores(model: keras.Model, x: Any, y: Any, metrics: tuple[Metric, ...]) -> 
 
 
 def _count(number: int | None) -> str:
-    return "unknown" if number is None else f"{number:,}"
+    """A number; millions in short, so that a line has place in 80 columns."""
+    if number is None:
+        return "unknown"
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.2f}M"

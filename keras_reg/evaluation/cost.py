@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h5py
@@ -47,7 +47,7 @@ def latencies(models: dict[str, keras.Model], x: Any, calls: int = 20) -> dict[s
     return dict(zip(models, medians(each, calls), strict=True))
 
 
-def medians(functions: list[Callable[[], Any]], calls: int) -> list[float]:
+def medians(functions: Sequence[Callable[[], Any]], calls: int) -> list[float]:
     """Median seconds of each function, called in turn so that what disturbs one disturbs all.
 
     Example:
