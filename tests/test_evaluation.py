@@ -107,6 +107,20 @@ def test_zeros_make_the_file_smaller():
     assert after.file_size < before.file_size - 20_000
 
 
+@pytest.mark.parametrize("zeros", [0.5, 0.9, 0.98])
+def test_the_file_is_near_the_entropy_of_its_weights(zeros):
+    """The places of the zeros, and sign and mantissa of each other weight, cannot be less."""
+    model = keras.Sequential([keras.Input((200,)), keras.layers.Dense(500, use_bias=False)])
+    empty = file_size(keras.Sequential([keras.Input((2,)), keras.layers.Dense(5, use_bias=False)]))
+    kernel = np.random.default_rng(0).standard_normal((200, 500)).astype("float32")
+    kernel[np.random.default_rng(1).random(kernel.shape) < zeros] = 0.0
+    model.set_weights([kernel])
+    kept = np.mean(kernel != 0)
+    places = -kept * np.log2(kept) - (1 - kept) * np.log2(1 - kept)
+    least = kernel.size * (places + 24 * kept) / 8
+    assert least < file_size(model) - empty < 1.8 * least
+
+
 def test_the_state_of_the_optimizer_is_not_counted():
     model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(100)])
     x, y = np.random.default_rng(0).standard_normal((2, 400, 100))
