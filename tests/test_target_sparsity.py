@@ -102,10 +102,10 @@ def test_bad_until_is_refused(until):
         TargetSparsity(0.5, until=until)
 
 
-@pytest.mark.parametrize("per", [None, "units", 1])
-def test_bad_per_is_refused(per):
-    with pytest.raises(ValueError, match="`per`"):
-        TargetSparsity(0.5, per=per)
+@pytest.mark.parametrize("of", [None, "units", 1])
+def test_bad_of_is_refused(of):
+    with pytest.raises(ValueError, match="`of`"):
+        TargetSparsity(0.5, of=of)
 
 
 def test_bad_pattern_is_refused():
@@ -217,7 +217,7 @@ def test_groups_are_counted_where_asked():
     units = {"hidden/kernel": regularizers.GroupLasso(1e-2, group_axis="outputs")}
     rate = keras.optimizers.schedules.CosineDecay(0.01, 240, alpha=0.02)
     model = model_with(Proximal(keras.optimizers.Adam(rate), units))
-    steer = TargetSparsity(0.5, 20, per="group")
+    steer = TargetSparsity(0.5, 20, of="groups")
     fit(model, steer)
     kernel = ops.convert_to_numpy(model.get_layer("hidden").kernel)
     dead = np.mean(np.all(kernel == 0, axis=0))
@@ -227,7 +227,7 @@ def test_groups_are_counted_where_asked():
 
 def test_groups_of_a_penalty_on_single_weights_are_refused():
     with pytest.raises(ValueError, match=r"`group_axis`.*L1"):
-        fit(model_with(steered()), TargetSparsity(0.5, per="group"), epochs=1)
+        fit(model_with(steered()), TargetSparsity(0.5, of="groups"), epochs=1)
 
 
 def test_a_refit_that_begins_too_early_is_warned_of():

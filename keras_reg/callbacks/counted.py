@@ -1,106 +1,287 @@
-"""The weights, or groups, whose share of zeros is steered, and what the penalties can reach."""
+"""The weights, groups or multiply-adds whose share is steered, and what penalties can reach."""
 
+import abc
+import math
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from keras import ops
 
 from keras_reg import structure
-from keras_reg.ops.norms import reduced_axes
+from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.budgets import Budget, joined
+from keras_reg.ops.grouping import Across, Grouping, Within
 from keras_reg.optimizers import Proximal
-from keras_reg.optimizers.zeros import Axes, count_zeros, has_strength, most_zeros, size
+from keras_reg.optimizers.rules import Entry
+from keras_reg.optimizers.zeros import at_its_strongest, count_zeros, has_strength, most_zeros, size
+
+OF = ("weights", "groups", "channels", "parameters", "macs")
 
 
-class Counted:
-    """What is counted of a model, and which of it the strength of its penalties decides.
+class Counted(abc.ABC):
+    """Abstract base: what is counted of a model, and which of it the strength decides."""
 
-    Args:
-        model: the built model.
-        optimizer: the `Proximal` that trains it.
-        scope: "all", or a regular expression over variable paths.
-        per: "weight" or "group".
-    Raises: ValueError if the pattern names nothing, or there are no groups to count.
-    """
-
-    def __init__(self, model: Any, optimizer: Proximal, scope: str, per: str):
-        kernels = structure.kernels_of(model)
-        found = kernels if scope == "all" else structure.match([scope], kernels)[scope]
-        self._penalty_of = {
-            id(variable): penalty
-            for penalty, variable in optimizer.resolve(model.trainable_variables)
-        }
-        self._axes: dict[int, Axes] = {}
-        if per == "group":
-            self._axes = self._groups(found)
-            found = [variable for variable in found if id(variable) in self._axes]
-        self._variables = found
-        self._total = sum(map(self._size, found))
-        self._steered: list[Any] = []
-
+    @abc.abstractmethod
     def share(self) -> float:
-        """The share of what is counted that is zero now."""
-        return int(self._zeros(self._variables).sum()) / self._total
+        """The share of what is counted that is zero, or gone, now."""
 
+    def share_ahead(self, batches: float, scale: float) -> float:
+        """The share if the penalties alone act for some batches, and no gradient.
+
+        Args:
+            batches: float. How many.
+            scale: float. The `strength_scale` with which they act.
+        """
+        raise NotImplementedError(f"{type(self).__name__} counts what is zero now alone")
+
+    @abc.abstractmethod
     def all_steered_are_zero(self) -> bool:
         """Whether nothing is left that the strength could make zero."""
-        steered = self._steered
-        return bool(steered) and int(self._zeros(steered).sum()) == sum(map(self._size, steered))
 
+    @abc.abstractmethod
     def check_reach(self, target: float) -> None:
         """Finds what the strength steers.
 
         Raises: ValueError if that is nothing, or too little for the target.
         """
+
+
+def counted(model: Any, optimizer: Proximal, scope: str, of: str) -> Counted:
+    """What `TargetSparsity` counts.
+
+    Args:
+        model: the built model.
+        optimizer: the `Proximal` that trains it.
+        scope: "all", or a regular expression over variable paths.
+        of: one of `OF`.
+    Raises: ValueError if the pattern names nothing, or there is nothing of that kind to count.
+    """
+    if of == "weights":
+        return _Weights(model, optimizer, scope)
+    entries = optimizer.entries(model.trainable_variables)
+    if of == "groups":
+        return _Groups(optimizer, _named(_grouped(entries), model, scope), of)
+    on_channels = [entry for entry in entries if isinstance(entry.grouping, Across)]
+    if not on_channels:
+        raise ValueError(
+            f"Expected penalties on channels for `of={of!r}`, as in `Proximal(optimizer, "
+            "{keras_reg.channels(model): GroupLasso(0.1)})`. Received: "
+            f"{list(dict.fromkeys(entry.penalty for entry in entries))}"
+        )
+    kind = _Groups if of == "channels" else _Costs
+    return kind(optimizer, on_channels, of)
+
+
+class _Weights(Counted):
+    """Single weights of kernels and embedding matrices."""
+
+    def __init__(self, model: Any, optimizer: Proximal, scope: str):
+        kernels = structure.kernels_of(model)
+        self._variables = kernels if scope == "all" else structure.match([scope], kernels)[scope]
+        self._penalty_of = {
+            id(variable): penalty
+            for penalty, variable in optimizer.resolve(model.trainable_variables)
+        }
+        self._total = sum(map(size, self._variables))
+        self._steered: list[Any] = []
+
+    def share(self) -> float:
+        return int(count_zeros(self._variables).sum()) / self._total
+
+    def all_steered_are_zero(self) -> bool:
+        steered = self._steered
+        return bool(steered) and int(count_zeros(steered).sum()) == sum(map(size, steered))
+
+    def check_reach(self, target: float) -> None:
         pairs = [
             (self._penalty_of[id(variable)], variable)
             for variable in self._variables
             if id(variable) in self._penalty_of
         ]
-        reach = {id(v): most_zeros(penalty, v, self._axes_of(v)) for penalty, v in pairs}
+        reach = {id(v): most_zeros(penalty, v) for penalty, v in pairs}
         self._steered = [v for penalty, v in pairs if has_strength(penalty) and reach[id(v)]]
-        if not self._steered:
-            raise ValueError(
-                "Expected a penalty on the counted weights whose strength decides how many are "
-                "zero: not TopK or NM, which have none, nor L2, which makes no zeros, nor a "
-                "strength of 0. Received: "
-                f"{[(structure.path_of(v), penalty) for penalty, v in pairs]}"
-            )
+        _check_steered(self._steered, [(structure.path_of(v), penalty) for penalty, v in pairs])
         # What is frozen keeps the zeros that it has.
         found = [
             reach.get(id(variable), 0 if variable.trainable else int(now))
-            for variable, now in zip(self._variables, self._zeros(self._variables), strict=True)
+            for variable, now in zip(self._variables, count_zeros(self._variables), strict=True)
         ]
         share = sum(found) / self._total
         if target > share:
             short = [
                 structure.path_of(variable)
                 for variable, n in zip(self._variables, found, strict=True)
-                if n < self._size(variable)
+                if n < size(variable)
             ]
             raise ValueError(
-                f"Expected `target` to be at most {np.floor(1e4 * share) / 1e4:g}, the share of "
+                f"Expected `target` to be at most {_floor(share)}, the share of "
                 "the counted weights that the penalties can make zero. Received: "
                 f"target={target}. They cannot make all zero in {short}"
             )
 
-    def _groups(self, variables: list[Any]) -> dict[int, Axes]:
-        """For each variable whose penalty is on groups, the axes along which a group lies."""
-        axes = {}
-        for variable in variables:
-            group_axis = getattr(self._penalty_of.get(id(variable)), "group_axis", None)
-            if group_axis is not None:
-                axes[id(variable)] = reduced_axes(tuple(variable.shape), group_axis)
-        if not axes:
+
+class _Groups(Counted):
+    """The groups of penalties, of one variable or of several."""
+
+    def __init__(self, optimizer: Proximal, entries: Sequence[Entry], of: str):
+        self._optimizer, self._entries, self._of = optimizer, list(entries), of
+        self._penalties = tuple(entry.penalty for entry in entries)
+        self._groupings = tuple(_grouping(entry) for entry in entries)
+        self._sizes = [count for entry in entries for count in _grouping(entry).counts]
+        self._steered: list[bool] = []
+
+    def share(self) -> float:
+        return self._share(self._zeros())
+
+    def share_ahead(self, batches: float, scale: float) -> float:
+        lengths = [self._optimizer.travel_of(entry.variables[0]) for entry in self._entries]
+        steps = [ops.convert_to_tensor(length * batches * scale, "float32") for length in lengths]
+        iteration = read(self._optimizer.iterations)
+        count = _count_ahead if all(p.compilable for p in self._penalties) else _count_groups_ahead
+        numbers = count(self._values(), steps, iteration, self._penalties, self._groupings)
+        return self._share(ops.convert_to_numpy(numbers).tolist())
+
+    def all_steered_are_zero(self) -> bool:
+        each = zip(self._zeros(), self._sizes, self._steered, strict=True)
+        return any(self._steered) and all(n == most for n, most, is_steered in each if is_steered)
+
+    def check_reach(self, target: float) -> None:
+        reach = [n for entry in self._entries for n in _most_zero_groups(entry)]
+        steers = [
+            has_strength(entry.penalty) for entry in self._entries for _ in _grouping(entry).counts
+        ]
+        self._steered = [steer and n > 0 for steer, n in zip(steers, reach, strict=True)]
+        _check_steered(
+            self._steered if any(self._steered) else [],
+            [(structure.path_of(entry.variables[0]), entry.penalty) for entry in self._entries],
+        )
+        share = self._share(reach)
+        if target > share:
             raise ValueError(
-                'Expected penalties with a `group_axis` for `per="group"`. Received: '
-                f"{list(self._penalty_of.values())} on the counted weights"
+                f"Expected `target` to be at most {_floor(share)}, the share of the "
+                f"{self._of} that the penalties can remove. Received: target={target}"
             )
-        return axes
 
-    def _axes_of(self, variable: Any) -> Axes:
-        return self._axes.get(id(variable), ())
+    def _share(self, zeros: Sequence[int]) -> float:
+        return sum(zeros) / sum(self._sizes)
 
-    def _size(self, variable: Any) -> int:
-        return size(variable, self._axes_of(variable))
+    def _zeros(self) -> list[int]:
+        """How many groups of each set are zero now."""
+        return ops.convert_to_numpy(_count(self._values(), self._groupings)).tolist()
 
-    def _zeros(self, variables: list[Any]) -> np.ndarray:
-        return count_zeros(variables, map(self._axes_of, variables))
+    def _values(self) -> list[list[Any]]:
+        return [[read(variable) for variable in entry.variables] for entry in self._entries]
+
+
+class _Costs(_Groups):
+    """The parameters or multiply-adds of a model, of which those of zero channels are gone."""
+
+    def __init__(self, optimizer: Proximal, entries: Sequence[Entry], of: str):
+        super().__init__(optimizer, entries, of)
+        groupings = self._groupings
+        if any(of not in grouping.budgets for grouping in groupings):
+            raise ValueError(
+                f"Expected a model whose multiply-adds are all known for `of={of!r}`: count "
+                '`of="parameters"` or `of="channels"`'
+            )
+        budgets = [grouping.budgets[of] for grouping in groupings]
+        self._budget: Budget = joined(budgets, [grouping.counts for grouping in groupings])
+
+    def _share(self, zeros: Sequence[int]) -> float:
+        # One channel of an axis stays, as it does in a compact model.
+        left = [max(1, size - n) for size, n in zip(self._sizes, zeros, strict=True)]
+        return 1.0 - self._budget.left(left) / self._budget.left(self._sizes)
+
+
+def _grouping(entry: Entry) -> Grouping:
+    assert entry.grouping is not None
+    return entry.grouping
+
+
+def _grouped(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose penalties act on groups, these as groupings."""
+    found = []
+    for entry in entries:
+        group_axis = getattr(entry.penalty, "group_axis", None)
+        if entry.grouping is not None:
+            found.append(entry)
+        elif group_axis is not None:
+            (variable,) = entry.variables
+            found.append(entry._replace(grouping=Within([tuple(variable.shape)], [group_axis])))
+    if not found:
+        raise ValueError(
+            'Expected penalties with a `group_axis`, or on channels, for `of="groups"`. Received: '
+            f"{[entry.penalty for entry in entries]}"
+        )
+    return found
+
+
+def _named(entries: list[Entry], model: Any, scope: str) -> list[Entry]:
+    """The entries with a variable that a pattern names."""
+    if scope == "all":
+        return entries
+    named = structure.match([scope], structure.kernels_of(model))[scope]
+    keys = {id(variable) for variable in named}
+    found = [entry for entry in entries if any(id(v) in keys for v in entry.variables)]
+    if not found:
+        raise ValueError(
+            f"Expected groups in the variables that `scope` names. Received: scope={scope!r}, "
+            f"which names {[structure.path_of(variable) for variable in named]}"
+        )
+    return found
+
+
+def _most_zero_groups(entry: Entry) -> list[int]:
+    """How many groups of each set the penalty makes zero, however strong it gets."""
+    grouping = _grouping(entry)
+    is_alone = _is_alone(grouping)
+    shrunk = at_its_strongest(entry.penalty, entry.variables, None if is_alone else grouping)
+    return ops.convert_to_numpy(_count([shrunk], (grouping,))).tolist()
+
+
+def _is_alone(grouping: Grouping) -> bool:
+    """Whether groups are those of one variable, of which the penalty itself knows."""
+    return isinstance(grouping, Within) and len(grouping.counts) == 1
+
+
+def _count_groups(values: list[list[Any]], groupings: tuple[Grouping, ...]) -> Any:
+    zeros = [
+        zero for ws, grouping in zip(values, groupings, strict=True) for zero in grouping.zeros(ws)
+    ]
+    return ops.stack([ops.sum(ops.cast(one, "int32")) for one in zeros])
+
+
+_count = compiled(_count_groups, static_argnums=(1,))
+
+
+def _count_groups_ahead(
+    values: list[list[Any]],
+    steps: list[Any],
+    iteration: Any,
+    penalties: tuple[Any, ...],
+    groupings: tuple[Grouping, ...],
+) -> Any:
+    shrunk = []
+    for ws, step, penalty, grouping in zip(values, steps, penalties, groupings, strict=True):
+        ws = [ops.stop_gradient(w) for w in ws]
+        if _is_alone(grouping):
+            shrunk.append([penalty.prox(w, step, iteration) for w in ws])
+        else:
+            shrunk.append(penalty.prox_of_groups(ws, grouping, step, iteration))
+    return _count_groups(shrunk, groupings)
+
+
+_count_ahead = compiled(_count_groups_ahead, static_argnums=(3, 4))
+
+
+def _check_steered(steered: list[Any], penalties: list[tuple[str, Any]]) -> None:
+    if not steered:
+        raise ValueError(
+            "Expected a penalty on what is counted whose strength decides how much is zero: not "
+            "TopK or NM, which have none, nor L2, which makes no zeros, nor a strength of 0. "
+            f"Received: {penalties}"
+        )
+
+
+def _floor(share: float) -> str:
+    return f"{math.floor(1e4 * share) / 1e4:g}"

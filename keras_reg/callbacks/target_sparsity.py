@@ -1,4 +1,4 @@
-"""TargetSparsity: steers Proximal's strength until a share of the weights is zero."""
+"""TargetSparsity: steers Proximal's strength until a share of the weights, or the work, is gone."""
 
 import math
 import warnings
@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules, structure
-from keras_reg.callbacks.counted import Counted
+from keras_reg.callbacks.counted import OF, Counted, counted
 from keras_reg.callbacks.epochs import check_epoch, epoch_of
 from keras_reg.optimizers.proximal import Proximal
 
@@ -17,6 +17,14 @@ from keras_reg.optimizers.proximal import Proximal
 INTEGRAL, PROPORTIONAL = 0.1, 1.0
 # The largest change after a batch.
 LARGEST = 0.5
+# Groups take many batches to die: how far to look ahead, as a share of the way to the target, in
+# batches at least, and at last, where it was not reached in time.
+AHEAD, AT_LEAST, AT_LAST = 0.125, 20, 3
+# The least rise of log(strength) when even the shortest look ahead does not reach the target, since
+# gradients make groups grow again of which it does not know; and the largest fall at the target.
+RISE, FALL = 0.1, 0.05
+# The scale does not fall below this share of its largest, so that it can rise again.
+LOWEST = 1e-3
 # Sparsities are held about this far from 0 and 1, where the error would be infinite.
 MARGIN = 0.01
 # The scale changes by at most this factor while the sparsity does not come nearer to the reference.
@@ -28,6 +36,10 @@ SHORT = 0.02
 class TargetSparsity(keras.callbacks.Callback):
     """Steers `strength_scale` of `Proximal` so that a share of the weights is zero, and stays so.
 
+    Or a share of the channels, parameters or multiply-adds of the model is gone, by penalties on
+    channels: `of="macs"` with a target of 0.5 ends with a model of which `keras_reg.compact` makes
+    one with half of the multiply-adds.
+
     Use it where the strength is not known but the wanted sparsity is. After every batch it measures
     the sparsity and multiplies the strengths by a number that depends on how far the sparsity is
     from a reference, and on how fast that changes: a proportional-integral controller in the
@@ -37,11 +49,17 @@ class TargetSparsity(keras.callbacks.Callback):
     most 1.65. All state is `strength_scale` and the weights, so that a run which is resumed goes on
     as if it had not stopped. `strength_scale` is in the logs.
 
+    Groups and channels take many batches to shrink to zero, and then many go at once. So for them
+    the strength follows a forecast: after each batch it moves to what would bring the model to the
+    reference of an eighth of the way later, by the penalty alone. Gradients hold some against it,
+    so that the target is reached a little after `until`.
+
     Reach the target early: the weights that are left then have the rest of the training to adapt.
 
     How exactly the target is held depends on how many weights come and go in a batch. With Adam and
     a small strength those can be several percent; a falling learning rate, or SGD with a momentum
-    near 1, leaves fewer. Each measurement reads the weights once and waits for the batch.
+    near 1, leaves fewer. Each measurement reads the weights once and waits for the batch; what is
+    left of the model is a formula of how many channels are left.
 
     The penalty decides what becomes zero; this callback decides how much of it. A share that the
     penalties cannot reach, such as 50% of a kernel that no penalty acts on, is refused, and so are
@@ -54,14 +72,17 @@ class TargetSparsity(keras.callbacks.Callback):
         target: float between 0 and 1. The share of exact zeros.
         until: int >= 1, or float between 0 and 1. The epoch by which it is reached, counted from
             `fit`'s epoch 0, or the share of `fit`'s epochs.
-        scope: "all", or a regular expression over variable paths. The weights whose share counts:
-            every kernel and embedding matrix, or those that the pattern names.
-        per: "weight" or "group". What counts: single weights, or the groups of the penalties on
-            them, such as the units of `GroupLasso(0.1, group_axis="outputs")`.
+        scope: "all", or a regular expression over variable paths. The weights or groups whose share
+            counts: of every kernel and embedding matrix, or of those that the pattern names.
+        of: "weights", "groups", "channels", "parameters" or "macs". What `target` is a share of:
+            single weights; the groups of the penalties, such as the units of
+            `GroupLasso(0.1, group_axis="outputs")`; the channels on which penalties act; or all
+            parameters or multiply-adds of the model, of which those of zero channels are gone.
     Raises:
         ValueError: if an argument is out of range; when training starts, if the optimizer is no
-            `Proximal`, if the pattern names nothing, if there are no groups to count, or if the
-            penalties cannot reach the target.
+            `Proximal`, if the pattern names nothing, if there are no groups or channels to count,
+            if the multiply-adds are not all known, or if the penalties cannot reach the target: the
+            message says how far they can.
     Warns: when it stops steering, when a refit begins far below the target, and of each penalized
         variable whose weights are all zero.
     Reference: Astrom & Hagglund, "Advanced PID Control", 2006, for the controller in its velocity
@@ -82,7 +103,7 @@ class TargetSparsity(keras.callbacks.Callback):
     _was_zero: bool
 
     def __init__(
-        self, target: float, until: float = 0.3, scope: str = "all", per: str = "weight"
+        self, target: float, until: float = 0.3, scope: str = "all", of: str = "weights"
     ) -> None:
         super().__init__()
         self.target = float(schedules.check_number(target, "target"))
@@ -90,9 +111,14 @@ class TargetSparsity(keras.callbacks.Callback):
             raise ValueError(f"Expected 0 < `target` < 1. Received: target={target!r}")
         self.until = check_epoch(until, "until")
         self.scope = "all" if scope == "all" else structure.check_pattern(scope)
-        if per not in ("weight", "group"):
-            raise ValueError(f'Expected `per` to be "weight" or "group". Received: per={per!r}')
-        self.per = per
+        if of not in OF:
+            raise ValueError(f"Expected `of` to be one of {OF}. Received: of={of!r}")
+        if self.scope != "all" and of not in OF[:2]:
+            raise ValueError(
+                f'Expected `scope="all"` for `of={of!r}`, which counts the whole model. '
+                f"Received: scope={scope!r}"
+            )
+        self.of = of
         self._epoch, self._seen, self._done = 0, 0.0, 0.0
         self._forget()
 
@@ -121,6 +147,8 @@ class TargetSparsity(keras.callbacks.Callback):
         self._seen, self._done = now, done
         if not self._stopped:
             change = INTEGRAL * error + PROPORTIONAL * (error - last)
+            if self.of != "weights":
+                change = self._change_for_groups(done, now)
             self._steer(error, max(-LARGEST, min(LARGEST, change)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -143,6 +171,7 @@ class TargetSparsity(keras.callbacks.Callback):
         # Where the sparsity last came nearer to the reference: in which direction, and at what.
         self._nearest: tuple[float, float] = (0.0, 0.0)
         self._helped = math.nan
+        self._largest = 0.0
 
     def _is_over(self) -> bool:
         """Whether a refit has begun, in which no strength has an effect."""
@@ -156,6 +185,36 @@ class TargetSparsity(keras.callbacks.Callback):
                     stacklevel=2,
                 )
         return over
+
+    def _change_for_groups(self, done: float, now: float) -> float:
+        """The change of log(strength) with which the penalty alone would follow the reference."""
+        by, steps = self._reached_by(), self.params.get("steps") or 1
+        farthest = max(AHEAD * by, AT_LEAST / steps)
+        ahead = max(min(farthest, by + farthest - done), AT_LAST / steps)
+        change = self._change_ahead(ahead * steps, self._reference(done + ahead))
+        if now < self.target:
+            return max(change, RISE) if done > by + farthest else change
+        return max(change, -FALL)
+
+    def _change_ahead(self, batches: float, wanted: float) -> float:
+        """The least change of log(strength) with which a share is reached after some batches."""
+        scale = _scale_of(_proximal(self.model))
+        self._largest = max(self._largest, scale)
+        counted = self._counted
+        assert counted is not None
+
+        def is_enough(change: float) -> bool:
+            return counted.share_ahead(batches, scale * math.exp(change)) >= wanted
+
+        low, high = (-LARGEST, 0.0) if is_enough(0.0) else (0.0, LARGEST)
+        if low < 0.0 and is_enough(low):
+            return low if scale > LOWEST * self._largest else 0.0
+        if high > 0.0 and not is_enough(high):
+            return high
+        for _ in range(2):
+            middle = (low + high) / 2
+            low, high = (low, middle) if is_enough(middle) else (middle, high)
+        return high
 
     def _steer(self, error: float, change: float) -> None:
         optimizer = _proximal(self.model)
@@ -184,9 +243,12 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def _error(self, done: float, seen: float) -> float:
         """How far a sparsity is below the reference after `done` epochs, in log-odds."""
-        left = 1.0 - min(1.0, done / self._reached_by())
-        reference = max(self.target * (1.0 - left**3), min(seen, self.target))
+        reference = max(self._reference(done), min(seen, self.target))
         return self._log_odds(reference) - self._log_odds(seen)
+
+    def _reference(self, done: float) -> float:
+        left = 1.0 - min(1.0, done / self._reached_by())
+        return self.target * (1.0 - left**3)
 
     def _log_odds(self, share: float) -> float:
         low, high = min(MARGIN, self.target / 2), 1.0 - min(MARGIN, (1.0 - self.target) / 2)
@@ -195,7 +257,7 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def _measure(self) -> float:
         if self._counted is None:
-            self._counted = Counted(self.model, _proximal(self.model), self.scope, self.per)
+            self._counted = counted(self.model, _proximal(self.model), self.scope, self.of)
             self._counted.check_reach(self.target)
         return self._counted.share()
 

@@ -1,5 +1,7 @@
 """Budgets: what is left of a model's parameters and multiply-adds when channels go."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,8 +24,8 @@ class Term(NamedTuple):
     """A variable in a budget.
 
     Args:
-        factor: number. What each weight costs, times the lengths of the axes without channels.
-        axes: list of `Axis`.
+        factor: number. What each weight costs.
+        axes: list of `Axis`, one for each axis of the variable.
     """
 
     factor: float
@@ -54,9 +56,10 @@ class Budget:
         """
         total: Any = 0
         for factor, axes in self.terms:
-            product: Any = factor
+            product: Any = factor * math.prod(fixed for fixed, sets in axes if not sets)
             for fixed, sets in axes:
-                product = product * (fixed + sum(width * counts[one] for one, width in sets))
+                if sets:
+                    product = product * (fixed + sum(width * counts[one] for one, width in sets))
             total = total + product
         return total
 
@@ -86,6 +89,40 @@ class Budget:
         """
         whole = max(1, self.left(all_counts))
         return Budget([Term(factor / whole, axes) for factor, axes in self.terms]).left(counts)
+
+
+def joined(budgets: Sequence[Budget], sizes: Sequence[Sequence[int]]) -> Budget:
+    """Budgets over sets of channels of their own as one over all these sets, in order.
+
+    Args:
+        budgets: of one number of one model.
+        sizes: for each budget how many channels each of its sets has.
+
+    Example:
+        >>> rows = Budget([Term(1, [Axis(0, [(0, 1)]), Axis(5, [])])])
+        >>> columns = Budget([Term(1, [Axis(3, []), Axis(1, [(0, 2)])])])
+        >>> joined([rows, columns], [[3], [2]]).left([2, 1])
+        6
+    """
+    starts = list(itertools.accumulate(map(len, sizes), initial=0))
+    every = [size for own in sizes for size in own]
+
+    def axis(each: Sequence[Axis]) -> Axis:
+        sets = [
+            (start + one, width)
+            for start, (_, own) in zip(starts[:-1], each, strict=True)
+            for one, width in own
+        ]
+        first, of_first = each[0].fixed, len(each[0].sets)
+        return Axis(first - sum(width * every[one] for one, width in sets[of_first:]), sets)
+
+    terms = zip(*(budget.terms for budget in budgets), strict=True)
+    return Budget(
+        [
+            Term(each[0].factor, [axis(one) for one in zip(*(t.axes for t in each), strict=True)])
+            for each in terms
+        ]
+    )
 
 
 def within_budget(ranks: Sequence[Any], budget: Budget, share: Any, least: int) -> Any:

@@ -52,6 +52,16 @@ class Grouping(abc.ABC):
             combine: what becomes of the values of two groups that share a weight.
         """
 
+    def zeros(self, ws: Sequence[Any]) -> list[Any]:
+        """Which groups have no weight but zeros: a bool tensor for each set.
+
+        Args:
+            ws: tensors.
+        """
+        # The norms of the weights themselves may underflow.
+        ones = [ops.cast(ops.not_equal(w, 0), "float32") for w in ws]
+        return [ops.equal(norms, 0) for norms in self.norms(ones)]
+
 
 class Within(Grouping):
     """Groups that lie within one tensor each; every tensor is a set.

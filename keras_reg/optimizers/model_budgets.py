@@ -1,6 +1,5 @@
 """The parameters and multiply-adds of a model as budgets over its channels."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,9 +63,9 @@ def from_lists(terms: list[Any]) -> Budget:
 def _term(
     shape: tuple[int, ...], axes: dict[int, list[tuple[int, int]]], sizes: Sequence[int]
 ) -> Term:
-    rest = math.prod(length for axis, length in enumerate(shape) if axis not in axes)
     found = []
-    for axis, sets in axes.items():
+    for axis, length in enumerate(shape):
+        sets = axes.get(axis, [])
         indexed = sum(width * sizes[number] for number, width in sets)
-        found.append(Axis(shape[axis] - indexed, sets))
-    return Term(rest, found)
+        found.append(Axis(length - indexed, sets))
+    return Term(1, found)

@@ -15,7 +15,12 @@ from keras_reg.optimizers.metrics import check_metric, diagonal_of
 from keras_reg.optimizers.restarting import restart
 from keras_reg.optimizers.rules import Entry, Rules, with_channels
 from keras_reg.optimizers.shown import shown
-from keras_reg.optimizers.step_length import MomentumTravel, StepLength, check_momentum
+from keras_reg.optimizers.step_length import (
+    MomentumTravel,
+    StepLength,
+    check_momentum,
+    steady_length,
+)
 from keras_reg.optimizers.steps import Part
 from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
@@ -190,6 +195,16 @@ class Proximal(Wrapper):
             variables: as `resolve` takes them.
         """
         return self._rules.entries(self._own(variables))
+
+    def travel_of(self, variable: Any) -> float:
+        """How far the proximal steps go in one batch, at the learning rate of now.
+
+        With a momentum: once it has come up to speed.
+
+        Args:
+            variable: a variable on which a penalty acts.
+        """
+        return steady_length(self._owner(variable))
 
     def _own(self, variables: Iterable[Any]) -> list[Any]:
         variables = list(variables)

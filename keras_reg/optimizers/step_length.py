@@ -50,6 +50,17 @@ def _momentum(optimizer: Any) -> float:
     return optimizer.momentum if isinstance(optimizer, _WITH_MOMENTUM) else 0.0
 
 
+def steady_length(optimizer: Any) -> float:
+    """How far an optimizer moves a weight of gradient 1 in a batch, once its momentum is steady.
+
+    Example:
+        >>> round(steady_length(keras.optimizers.SGD(0.1, momentum=0.5)), 6)
+        0.2
+    """
+    rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+    return rate / (1.0 - _momentum(optimizer)) / (optimizer.gradient_accumulation_steps or 1)
+
+
 class StepLength:
     """The length of the proximal step of an update that is about to happen, and its iteration.
 

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_reg import structure
 from keras_reg.ops.backend import compiled, read
+from keras_reg.ops.grouping import Grouping
 from keras_reg.regularizers.penalty import Penalty
 
 # As strong as a penalty may get, and as late as a schedule may be asked.
@@ -18,54 +19,42 @@ _STRONGEST, _LATEST = 1e7, 2**30
 _NAMED = 4
 
 
-Axes = tuple[int, ...]
-"""The axes along which all weights of a group lie; none: every weight is its own group."""
-
-
-def count_zeros(variables: Iterable[Any], axes: Iterable[Axes] | None = None) -> np.ndarray:
+def count_zeros(variables: Iterable[Any]) -> np.ndarray:
     """The number of exact zeros of each variable, in one compiled pass.
 
     Args:
         variables: variables or tensors.
-        axes: for each variable, the axes of a group: groups that are all zero are counted.
 
     Example:
         >>> count_zeros([ops.array([1.0, 0.0]), ops.array([1.0])]).tolist()
         [1, 0]
-        >>> count_zeros([ops.array([[1.0, 0.0], [0.0, 0.0]])], axes=[(1,)]).tolist()
-        [1]
     """
     values = [read(variable) for variable in variables]
-    groups = tuple(axes) if axes is not None else ((),) * len(values)
-    return ops.convert_to_numpy(_count(values, groups)) if values else np.zeros(0, "int32")
+    return ops.convert_to_numpy(_count(values)) if values else np.zeros(0, "int32")
 
 
-def _count_each(ws: list[Any], groups: tuple[Axes, ...]) -> Any:
-    zeros = [ops.equal(w, 0) for w in ws]
-    zeros = [
-        ops.all(zero, axis=axes) if axes else zero for zero, axes in zip(zeros, groups, strict=True)
-    ]
-    return ops.stack([ops.sum(ops.cast(zero, "int32")) for zero in zeros])
+def _count_each(ws: list[Any]) -> Any:
+    return ops.stack([ops.sum(ops.cast(ops.equal(w, 0), "int32")) for w in ws])
 
 
-_count = compiled(_count_each, static_argnums=(1,))
+_count = compiled(_count_each)
 
 
-def size(variable: Any, axes: Axes = ()) -> int:
-    """The number of weights of a variable, or of groups along `axes`.
+def size(variable: Any) -> int:
+    """The number of weights of a variable.
 
     Example:
-        >>> size(ops.array([[1.0, 2.0]])), size(ops.array([[1.0, 2.0]]), axes=(1,))
-        (2, 1)
+        >>> size(ops.array([[1.0, 2.0]]))
+        2
     """
-    return math.prod(n for axis, n in enumerate(variable.shape) if axis not in axes)
+    return math.prod(variable.shape)
 
 
-def most_zeros(penalty: Penalty, variable: Any, axes: Axes = ()) -> int:
+def most_zeros(penalty: Penalty, variable: Any) -> int:
     """How many weights of a variable the penalty makes zero, however strong it gets.
 
     It is tried on random weights: L2 makes none, nor does a strength of 0, `ExclusiveLasso` all but
-    one of a group, and a group with a weight of 0 is left alone. With `axes`, groups are counted.
+    one of a group, and a group with a weight of 0 is left alone.
 
     Example:
         >>> from keras_reg import regularizers
@@ -73,10 +62,32 @@ def most_zeros(penalty: Penalty, variable: Any, axes: Axes = ()) -> int:
         >>> [most_zeros(cls(0.1), kernel) for cls in (regularizers.L1, regularizers.L2)]
         [2, 0]
     """
-    w = np.random.default_rng(0).standard_normal(tuple(variable.shape)).astype("float32")
+    return int(count_zeros(at_its_strongest(penalty, [variable]))[0])
+
+
+def at_its_strongest(
+    penalty: Penalty, variables: Sequence[Any], grouping: Grouping | None = None
+) -> list[Any]:
+    """Random weights in place of some variables', as the penalty makes them, however strong it is.
+
+    Args:
+        penalty: `Penalty`.
+        variables: those on which it acts: one, or with a grouping several.
+        grouping: `Grouping` of a penalty that acts on them together.
+
+    Example:
+        >>> from keras_reg import regularizers
+        >>> (w,) = at_its_strongest(regularizers.L1(0.1), [ops.array([1.0, 2.0])])
+        >>> ops.convert_to_numpy(w).tolist()
+        [0.0, 0.0]
+    """
+    random = np.random.default_rng(0)
+    ws = [random.standard_normal(tuple(v.shape)).astype("float32") for v in variables]
+    ws = [ops.convert_to_tensor(w) for w in ws]
     iteration = ops.convert_to_tensor(_LATEST, "int32")
-    shrunk = penalty.prox(ops.convert_to_tensor(w), _STRONGEST, iteration)
-    return int(count_zeros([shrunk], [axes])[0])
+    if grouping is None:
+        return [penalty.prox(w, _STRONGEST, iteration) for w in ws]
+    return penalty.prox_of_groups(ws, grouping, _STRONGEST, iteration)
 
 
 def has_strength(penalty: Penalty) -> bool:

@@ -1,0 +1,148 @@
+"""Test accuracy over the multiply-adds that are left, for penalties on channels and on kernels.
+
+    KERAS_BACKEND=jax python benchmarks/channels.py --store build/channels.json
+    python benchmarks/channels.py --store build/channels.json --report
+
+Small ResNets and MobileNets, on scikit-learn's digits and on mnist1d. All train for the same epochs
+with the same batches and learning rates. What is left is counted in the model of `kr.compact`.
+Results are kept one by one, and a run that is started again goes on. `--report` writes the table of
+RESULTS.md and docs/images/channels.png.
+"""
+
+import argparse
+import itertools
+import pathlib
+import statistics
+
+import channels_tasks as tasks
+import keras
+import numpy as np
+import timing
+from accuracy_tasks import LOWEST, RATE, Store
+
+import keras_reg as kr
+from keras_reg.figures import empty_figure
+
+# A training is EPOCHS long; what is left of the model trains alone from REFIT on.
+EPOCHS, UNTIL, REFIT, BATCH = 24, 0.3, 0.75, 64
+R = kr.regularizers
+PICTURE = pathlib.Path(__file__).parents[1] / "docs/images/channels.png"
+
+
+def on_channels(model: keras.Model, share: float, steps: int):
+    """A group lasso on channels, steered to a share of the multiply-adds."""
+    steer = kr.callbacks.TargetSparsity(share, until=UNTIL, of="macs")
+    return {kr.channels(model): R.GroupLasso(0.01)}, {}, [steer]
+
+
+def ranked(model: keras.Model, share: float, steps: int):
+    """The channels with the smallest norms go until a share of the multiply-adds has gone."""
+    ramp = kr.schedules.Polynomial(0.0, share, steps=round(0.5 * EPOCHS * steps))
+    penalty = R.TopK(ramp, scope="all", of="macs", at_least=0.05)
+    return {kr.channels(model): penalty}, {"every": 10}, []
+
+
+def on_kernels(model: keras.Model, share: float, steps: int):
+    """A group lasso on the filters of each kernel, steered to a share of the filters.
+
+    Where so many go of all, about the square of what stays is left of the multiply-adds.
+    """
+    steer = kr.callbacks.TargetSparsity(1 - (1 - share) ** 0.5, until=UNTIL, of="groups")
+    return R.GroupLasso(0.01, group_axis="outputs"), {}, [steer]
+
+
+METHODS = {
+    "GroupLasso on channels": on_channels,
+    "TopK of channels": ranked,
+    "GroupLasso of each kernel": on_kernels,
+}
+SHARES = (0.75, 0.9)
+
+
+def train(task: str, method: str, share: float, seed: int) -> tuple[float, float]:
+    """The share of the multiply-adds that is left, and the test accuracy, after a training."""
+    name, data = task.split()
+    x, x_test, y, y_test = tasks.data(data)
+    steps = -(-len(x) // BATCH)
+    keras.utils.set_random_seed(seed)
+    model = tasks.network(name, data)
+    macs = kr.sparsity(model).macs
+    first, last = round(REFIT * EPOCHS), round((1 - REFIT) * EPOCHS)
+    cosine = keras.optimizers.schedules.CosineDecay
+    optimizer = keras.optimizers.Adam(cosine(RATE, first * steps, LOWEST))
+    callbacks = []
+    if method != "dense":
+        penalties, arguments, callbacks = METHODS[method](model, share, steps)
+        optimizer = kr.optimizers.Proximal(optimizer, penalties, **arguments)
+        callbacks += [kr.callbacks.Refit(REFIT, cosine(RATE, last * steps, LOWEST))]
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    epochs = EPOCHS if callbacks else first
+    model.fit(x, y, BATCH, epochs, verbose=0, callbacks=callbacks)
+    right = np.argmax(model.predict(x_test, 256, verbose=0), axis=1) == y_test
+    left = kr.sparsity(kr.compact(model)).macs if callbacks else macs
+    return left / macs, float(np.mean(right))
+
+
+def points(results: dict[str, list[float]]) -> dict[tuple[str, str], list[tuple[float, ...]]]:
+    """For a task and a method: mean multiply-adds left, mean accuracy and seeds of each share."""
+    found: dict[tuple[str, str, str], list[list[float]]] = {}
+    for key, result in results.items():
+        task, method, share, _ = key.split("|")
+        found.setdefault((task, method, share), []).append(result)
+    means: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    for (task, method, _), own in sorted(found.items()):
+        left, accuracy = (statistics.mean(column) for column in zip(*own, strict=True))
+        means.setdefault((task, method), []).append((left, accuracy, len(own)))
+    return means
+
+
+def report(results: dict[str, list[float]]) -> None:
+    """Writes the table and the figure."""
+    means = points(results)
+    names = list(dict.fromkeys(task for task, _ in means))
+    table = []
+    for task in names:
+        for method in ("dense", *METHODS):
+            own = means.get((task, method), [])
+            shown = ", ".join(f"{accuracy:.1%} at {left:.0%}" for left, accuracy, _ in own)
+            table.append((task, method, shown, "/".join(sorted({str(n) for *_, n in own}))))
+    header = ("network, task", "method", "accuracy at multiply-adds left", "seeds")
+    timing.report("channels", f"Test accuracy, {EPOCHS} epochs", table, header)
+    figure = empty_figure(3.6 * len(names), 3.6)
+    for axes, task in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for method in METHODS:
+            left, accuracy, _ = zip(*means[task, method], strict=True)
+            axes.plot(left, accuracy, "o-", label=method, markersize=3)
+        dense = means[task, "dense"][0][1]
+        axes.axhline(dense, color="0.5", linestyle=":", label="dense")
+        axes.set(xlabel="multiply-adds left", ylabel="test accuracy", title=task)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(PICTURE, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", default="build/channels.json")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--networks", nargs="*", default=list(tasks.NETWORKS))
+    parser.add_argument("--tasks", nargs="*", default=list(tasks.TASKS))
+    parser.add_argument("--shares", nargs="*", type=float, default=SHARES)
+    parser.add_argument("--report", action="store_true")
+    options = parser.parse_args()
+    store = Store(options.store)
+    if options.report:
+        report(store.read())
+        return
+    for seed, name, data in itertools.product(
+        range(options.seeds), options.networks, options.tasks
+    ):
+        for method, share in [("dense", 0.0), *itertools.product(options.methods, options.shares)]:
+            key = (f"{name} {data}", method, share, seed)
+            if not store.has(key):
+                store.add(key, *train(*key))
+
+
+if __name__ == "__main__":
+    main()
