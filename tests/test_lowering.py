@@ -13,6 +13,7 @@ from lowering import gradient, lower, training_call, update_step
 import keras_reg as kr
 from keras_reg import regularizers
 from keras_reg.ops import (
+    arrays,
     backend,
     bits,
     blocks,
@@ -47,12 +48,14 @@ RATE, SCALE = np.float32(0.3), np.float32(0.5)
 OPS = {
     "alpha": (lambda *a: noise.alpha(*a), W, RATE, SEED, STEP),
     "any_along": (lambda x: bits.any_along(bits.pack(x != 0), 0), W),
+    "as_given": (lambda x: x + arrays.as_given(np.ones(4), like=x), W),
     "as_matrix": (matrix.as_matrix, W),
     "ball_threshold": (lambda *a: thresholds.ball_threshold(*a, (0,)), np.abs(W), SCALE),
     "bh_weights": (lambda x: x * sorted_l1.bh_weights(4, 0.1), W),
     "bits": (lambda *a: random.bits((4, 5), *a), SEED, STEP),
     "byte": (lambda x: ops.cast(x, "uint8") + bits.byte(3), SCALE),
     "capped_soft_threshold": (lambda r, t: prox.capped_soft_threshold(r, t, 2.0), np.abs(W), SCALE),
+    "from_matrix": (lambda w: matrix.from_matrix(w, (3, 2, 4), axis=(0, 1)), W.T),
     "isotonic_fit": (isotonic.isotonic_fit, W, SCALE, SCALE),
     "choose_gradient": (lambda g: updates.choose_gradient(g, g > 0), W),
     "count": (lambda x: bits.count(bits.pack(x != 0)), W),

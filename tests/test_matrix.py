@@ -202,7 +202,7 @@ def test_the_seed_follows_any_of_its_weights():
 @every_kind
 @pytest.mark.parametrize("exact", [False, True])
 def test_orthogonal_compiled_equals_eager(kind, exact):
-    w, penalty = gaussian(6, 4), Orthogonal(0.5, kind, exact)
+    w, penalty = gaussian(6, 4), Orthogonal(0.5, kind, exact, axis=-1)
     fast = compiled(lambda w: penalty._omega(w))(ops.convert_to_tensor(w))
     assert float(fast) * 0.5 == pytest.approx(float(penalty(w)), rel=1e-4)
 

@@ -33,28 +33,29 @@ Proximal = kr.optimizers.Proximal
 
 # By the class of a layer and the names of its kernels: the axes of their inputs and their outputs.
 # The channels of a depthwise kernel are outputs that have an input each, so that no inputs lie side
-# by side in it. The first axis of experts indexes neither.
+# by side in it. Every expert has outputs of its own.
 PLAIN = ((-2,), (-1,))
 DEPTHWISE = ((), (-2, -1))
+EXPERTS = ((-2,), (0, -1))
 AXES = {
     "Conv1D": {"kernel": PLAIN},
     "Conv2D": {"kernel": PLAIN},
     "Dense": {"kernel": PLAIN},
     "DepthwiseConv2D": {"kernel": DEPTHWISE},
     "Embedding": {"embeddings": PLAIN},
-    "GptOssExperts": {"gate_up_proj": PLAIN, "down_proj": PLAIN},
+    "GptOssExperts": {"gate_up_proj": EXPERTS, "down_proj": EXPERTS},
     "MixtralMoeExperts": {
-        "expert_feedforward_gate_dense": PLAIN,
-        "expert_feedforward_intermediate_dense": PLAIN,
-        "expert_feedforward_output_dense": PLAIN,
+        "expert_feedforward_gate_dense": EXPERTS,
+        "expert_feedforward_intermediate_dense": EXPERTS,
+        "expert_feedforward_output_dense": EXPERTS,
     },
     "Qwen3MoeExperts": {
-        "expert_feedforward_gate_dense": PLAIN,
-        "expert_feedforward_output_dense": PLAIN,
+        "expert_feedforward_gate_dense": EXPERTS,
+        "expert_feedforward_output_dense": EXPERTS,
     },
     "QwenMoeExperts": {
-        "expert_feedforward_gate_dense": PLAIN,
-        "expert_feedforward_output_dense": PLAIN,
+        "expert_feedforward_gate_dense": EXPERTS,
+        "expert_feedforward_output_dense": EXPERTS,
     },
     "ReversibleEmbedding": {"embeddings": PLAIN, "reverse_embeddings": PLAIN},
     "SeparableConv2D": {"depthwise_kernel": DEPTHWISE, "pointwise_kernel": PLAIN},

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_reg.ops.norms import TINY, safe_norm
+from keras_reg.ops import arrays as ops
+from keras_reg.ops.norms import TINY, GroupAxis, reduced_axes, safe_norm
 from keras_reg.ops.random import hash32, uniform
 
 # So many weights, spread over the matrix, decide which random numbers are drawn.
@@ -16,15 +16,44 @@ _SEED_WEIGHTS = 64
 _ROUNDING = 2.0**-23
 
 
-def as_matrix(w: Any) -> Any:
-    """A weight of any rank as a matrix: one column a unit or filter (the last axis).
+def as_matrix(w: Any, axis: GroupAxis = -1) -> Any:
+    """A weight of any rank as a matrix: one column a unit or filter.
+
+    Args:
+        w: tensor.
+        axis: int or tuple of ints. The axes that index the columns.
 
     Example:
         >>> import keras
         >>> tuple(as_matrix(keras.ops.ones((3, 3, 16, 32))).shape)
         (144, 32)
+        >>> tuple(as_matrix(keras.ops.ones((16, 4, 8)), axis=(1, 2)).shape)
+        (16, 32)
     """
-    return ops.reshape(w, (-1, w.shape[-1]))
+    order, rows = _rows_first(tuple(w.shape), axis)
+    return ops.reshape(ops.transpose(w, order), (rows, math.prod(w.shape) // max(rows, 1)))
+
+
+def from_matrix(matrix: Any, shape: tuple[int, ...], axis: GroupAxis = -1) -> Any:
+    """The weight of shape `shape` whose `as_matrix` is `matrix`.
+
+    Example:
+        >>> import keras
+        >>> w = keras.ops.reshape(keras.ops.arange(6), (3, 1, 2))
+        >>> back = from_matrix(as_matrix(w, axis=0), (3, 1, 2), axis=0)
+        >>> keras.ops.convert_to_numpy(back == w).all().item()
+        True
+    """
+    order, _ = _rows_first(shape, axis)
+    moved = ops.reshape(matrix, [shape[at] for at in order])
+    return ops.transpose(moved, [order.index(at) for at in range(len(shape))])
+
+
+def _rows_first(shape: tuple[int, ...], axis: GroupAxis) -> tuple[list[int], int]:
+    """The axes that index the rows, then those of the columns, and the number of rows."""
+    rows = reduced_axes(shape, axis, argument="axis")
+    columns = [at for at in range(len(shape)) if at not in rows]
+    return [*rows, *columns], math.prod(shape[at] for at in rows)
 
 
 def check_matrix(shape: tuple[int, ...], path: str = "") -> None:

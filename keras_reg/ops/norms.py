@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-from keras import ops
-
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.sums import sum_of_squares
 
 # Norms are kept above this when a direction is divided by one. It is far above the smallest

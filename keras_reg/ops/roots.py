@@ -3,7 +3,8 @@
 from typing import Any
 
 import keras
-from keras import ops
+
+from keras_reg.ops import arrays as ops
 
 # float32: below it the bits do not encode the exponent, and no trained weight is that small.
 _SMALLEST, _LARGEST = 2.0**-120, 2.0**128 - 2.0**104

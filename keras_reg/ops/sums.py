@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import slices_of_a_sum
 
 

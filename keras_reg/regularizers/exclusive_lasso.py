@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.group_rows import group_rows
 from keras_reg.ops.norms import (
     GroupAxis,
@@ -50,6 +50,8 @@ class ExclusiveLasso(Penalty):
         >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).tolist()
         [[1.5, 1.0], [0.0, 0.0]]
     """
+
+    is_in_numpy = True
 
     def __init__(self, strength: schedules.Value = 0.01, group_axis: GroupAxis = "outputs"):
         super().__init__(strength)

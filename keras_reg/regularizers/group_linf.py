@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.group_rows import group_rows
 from keras_reg.ops.norms import (
     GroupAxis,
@@ -52,6 +52,8 @@ class GroupLInf(Penalty):
         >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).tolist()
         [[2.0, 0.0], [1.0, 0.0]]
     """
+
+    is_in_numpy = True
 
     def __init__(
         self,

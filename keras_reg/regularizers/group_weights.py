@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import GroupAxis, group_size, reduced_axes
 
@@ -83,7 +83,7 @@ def group_factors(
     factors = np.asarray(weights, "float64")
     if keepdims:
         factors = np.expand_dims(factors, reduced_axes(tuple(w.shape), group_axis))
-    return ops.convert_to_tensor(factors, dtype=w.dtype)
+    return ops.as_given(factors, like=w)
 
 
 def root_size(w: Any, group_axis: GroupAxis) -> float:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import (
     TINY,
     GroupAxis,
@@ -44,6 +44,8 @@ class HoyerSquare(Penalty):
         >>> float(penalty(keras.ops.array([2.0, -2.0, 0.0]))), float(penalty([0.5, 0.0, 0.0]))
         (2.0, 1.0)
     """
+
+    is_in_numpy = True
 
     def __init__(self, strength: schedules.Value = 0.01, group_axis: GroupAxis = None):
         super().__init__(strength)

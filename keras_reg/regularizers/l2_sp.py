@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.sums import full_sum
 from keras_reg.regularizers.penalty import Penalty
 
@@ -41,6 +41,8 @@ class L2SP(Penalty):
         >>> keras.ops.convert_to_numpy(penalty.prox([1.0, 3.0], step=1.0)).tolist()
         [1.0, 2.0]
     """
+
+    is_in_numpy = True
 
     def __init__(self, strength: schedules.Value = 0.01, reference: Any = None):
         super().__init__(strength)
@@ -90,8 +92,8 @@ class L2SP(Penalty):
 
     def _reference_like(self, w: Any) -> Any:
         if self._reference is None:
-            return ops.zeros((), dtype=w.dtype)
-        return ops.convert_to_tensor(self._reference, dtype=w.dtype)
+            return 0.0
+        return ops.as_given(self._reference, like=w)
 
 
 def _check_reference(reference: Any) -> np.ndarray | None:

@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import TINY, GroupAxis
 from keras_reg.ops.roots import inverse_root
 from keras_reg.ops.sums import folded

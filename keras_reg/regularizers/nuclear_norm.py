@@ -3,19 +3,18 @@
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_reg.ops.backend import xla_suits_matrices
-from keras_reg.ops.matrix import as_matrix, check_matrix, keep_non_finite, rank_mask, thin_svd
+from keras_reg.ops import arrays as ops
+from keras_reg.ops.matrix import from_matrix, keep_non_finite, rank_mask, thin_svd
 from keras_reg.ops.prox import soft_threshold
-from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.matrix_penalty import MatrixPenalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class NuclearNorm(Penalty):
+class NuclearNorm(MatrixPenalty):
     """Sum of singular values: the lasso of the rank.
 
-    value:  strength * sum_i s_i, for the weight U diag(s) V^T as a matrix (everything, last axis)
+    value:  strength * sum_i s_i, for the weight U diag(s) V^T as a matrix (inputs, outputs)
     prox:   U diag(max(0, s - step * strength)) V^T
 
     Makes a kernel low-rank, so that two thin kernels can stand for it; use it with `Proximal`,
@@ -26,8 +25,12 @@ class NuclearNorm(Penalty):
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
+        axis: "outputs", int or tuple of ints. The axes that index the columns; the others index the
+            rows. "outputs": a column for each unit or filter, for each index of each head in
+            attention; which axes those are is told as in `GroupLasso`.
     Shapes: w: rank 2 or more. value: (), float32. prox: as w, same dtype. stationarity: ().
-    Raises: ValueError if strength is negative or not finite; at the first use if the rank is 1.
+    Raises: ValueError if an argument is out of range; at the first use if the rank is 1 or `axis`
+        does not suit.
     Reference: Cai, Candes & Shen, SIAM J. Optim. 2010.
 
     Example:
@@ -39,25 +42,22 @@ class NuclearNorm(Penalty):
         [[0.0, 2.5], [0.0, 0.0]]
     """
 
-    compilable = xla_suits_matrices()
+    is_in_numpy = True
 
     def _max_strength(self, gradient: Any) -> float:
-        return float(thin_svd(as_matrix(gradient))[1][0])
+        return float(thin_svd(self._matrix(gradient))[1][0])
 
     def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
-        left, right = _spaces(as_matrix(w))
-        total = as_matrix(gradient) + strength * ops.matmul(left, right)
+        left, right = _spaces(self._matrix(w))
+        total = self._matrix(gradient) + strength * ops.matmul(left, right)
         free = total - ops.matmul(left, ops.matmul(ops.transpose(left), total))
         free = free - ops.matmul(ops.matmul(free, ops.transpose(right)), right)
         excess = ops.maximum(thin_svd(free)[1] - strength, 0.0)
         squares = ops.sum(ops.square(total - free)) + ops.sum(ops.square(excess))
         return ops.sqrt(squares)
 
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        check_matrix(shape, path)
-
     def _omega(self, w: Any) -> Any:
-        matrix = as_matrix(w)
+        matrix = self._matrix(w)
         u, s, vt = thin_svd(ops.stop_gradient(matrix))
         polar = ops.matmul(u * rank_mask(s, matrix.shape), vt)
         # <U V^T, W> is the norm, and U V^T its gradient; that of the decomposition itself is
@@ -65,9 +65,9 @@ class NuclearNorm(Penalty):
         return ops.sum(ops.stop_gradient(polar) * matrix)
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        u, s, vt = thin_svd(as_matrix(w))
+        u, s, vt = thin_svd(self._matrix(w))
         low = ops.matmul(u * soft_threshold(s, scale), vt)
-        moved = ops.where(ops.equal(scale, 0.0), w, ops.reshape(low, w.shape))
+        moved = ops.where(ops.equal(scale, 0.0), w, from_matrix(low, tuple(w.shape), self.axis))
         return keep_non_finite(w, moved)
 
 

@@ -6,10 +6,7 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import xla_suits_matrices
 from keras_reg.ops.matrix import (
-    as_matrix,
-    check_matrix,
     gram_error,
     gram_minus_identity,
     gram_residual,
@@ -17,9 +14,9 @@ from keras_reg.ops.matrix import (
     unit,
     weight_seed,
 )
-from keras_reg.ops.norms import safe_norm
+from keras_reg.ops.norms import GroupAxis, safe_norm
 from keras_reg.ops.random import hash32
-from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.matrix_penalty import MatrixPenalty
 
 KINDS = ("soft", "double_soft", "mutual_coherence", "srip")
 
@@ -30,10 +27,10 @@ _POWER_ITERATIONS = 2
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class Orthogonal(Penalty):
+class Orthogonal(MatrixPenalty):
     """Distance of a kernel from an orthogonal one.
 
-    value:  strength * f(W^T W - I), W the weight as a matrix (everything, last axis), transposed if
+    value:  strength * f(W^T W - I), W the weight as a matrix (inputs, outputs), transposed if
             it is wide: the columns, or of a wide matrix the rows, are made orthonormal
             soft: the sum of squares; mutual_coherence: the largest absolute entry;
             srip: the largest absolute eigenvalue;
@@ -58,8 +55,12 @@ class Orthogonal(Penalty):
         strength: float >= 0.
         kind: "soft", "double_soft", "mutual_coherence" or "srip".
         exact: bool. True forms W^T W in place of the estimate.
+        axis: "outputs", int or tuple of ints. The axes that index the columns; the others index the
+            rows. "outputs": a column for each unit or filter, for each index of each head in
+            attention; which axes those are is told as in `GroupLasso`.
     Shapes: w: rank 2 or more. value: (), float32.
-    Raises: ValueError if an argument is out of range; at the first use if the rank is 1.
+    Raises: ValueError if an argument is out of range; at the first use if the rank is 1 or `axis`
+        does not suit.
     Reference: Bansal, Chen & Wang, NeurIPS 2018; Hutchinson, Commun. Stat. Simul. 1989.
 
     Example:
@@ -68,23 +69,24 @@ class Orthogonal(Penalty):
         [4.5, 9.0, 1.5, 1.5]
     """
 
-    compilable = xla_suits_matrices()
-
-    def __init__(self, strength: schedules.Value = 0.01, kind: str = "soft", exact: bool = False):
-        super().__init__(strength)
+    def __init__(
+        self,
+        strength: schedules.Value = 0.01,
+        kind: str = "soft",
+        exact: bool = False,
+        axis: GroupAxis = "outputs",
+    ):
+        super().__init__(strength, axis)
         if kind not in KINDS:
             raise ValueError(f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}")
         self.kind = kind
         self.exact = exact
 
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        check_matrix(shape, path)
-
     def get_config(self) -> dict:
         return {**super().get_config(), "kind": self.kind, "exact": self.exact}
 
     def _omega(self, w: Any) -> Any:
-        matrix = as_matrix(w)
+        matrix = self._matrix(w)
         excess = abs(matrix.shape[0] - matrix.shape[1])
         tall = matrix if matrix.shape[0] >= matrix.shape[1] else ops.transpose(matrix)
         if self.kind == "soft":

@@ -52,6 +52,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     groupable: bool
     # Whether zeros stay between two proximal steps, with `Proximal(..., every=k)`.
     holds_zeros = False
+    # Whether `_omega` computes in NumPy what is given in its arrays: see `keras_reg.ops.arrays`.
+    is_in_numpy = False
     # Whether weights of a shape that does not suit are left as they are, among others that suit.
     skip_unfit = False
     _axis_argument = "group_axis"

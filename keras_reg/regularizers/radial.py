@@ -4,9 +4,8 @@ import abc
 import math
 from typing import Any
 
-from keras import ops
-
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import (
     TINY,
@@ -53,6 +52,8 @@ class RadialPenalty(Penalty):
     Raises: ValueError if an argument is out of range; at the first use if `group_axis` or `weights`
         does not fit the variable.
     """
+
+    is_in_numpy = True
 
     def __init__(
         self,

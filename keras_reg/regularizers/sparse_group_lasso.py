@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.group_rows import group_rows
 from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import (
@@ -60,6 +60,8 @@ class SparseGroupLasso(Penalty):
         >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).round(2).tolist()
         [[2.7, 0.0], [-3.6, 0.0]]
     """
+
+    is_in_numpy = True
 
     def __init__(
         self,

@@ -6,24 +6,22 @@ import keras
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.ops.backend import xla_suits_matrices
 from keras_reg.ops.matrix import (
-    as_matrix,
-    check_matrix,
+    from_matrix,
     keep_non_finite,
     thin_svd,
     top_direction,
 )
-from keras_reg.ops.norms import safe_norm
+from keras_reg.ops.norms import GroupAxis, safe_norm
 from keras_reg.ops.thresholds import ball_threshold
-from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.matrix_penalty import MatrixPenalty
 
 
 @keras.saving.register_keras_serializable("keras_reg")
-class SpectralNorm(Penalty):
+class SpectralNorm(MatrixPenalty):
     """Largest singular value: the layer's Lipschitz constant.
 
-    value:  strength * s_1, for the weight U diag(s) V^T as a matrix (everything, last axis)
+    value:  strength * s_1, for the weight U diag(s) V^T as a matrix (inputs, outputs)
     prox:   U diag(min(s, t)) V^T with sum(max(0, s - t)) = step * strength, or 0 if sum(s) is less
 
     Makes a network less sensitive to changes of its input. Yoshida & Miyato add s_1**2 / 2, whose
@@ -40,8 +38,12 @@ class SpectralNorm(Penalty):
         strength: float >= 0, or a schedule (only inside `Proximal`).
         exact: bool. In a loss, a singular value decomposition in place of power iteration.
         iterations: int >= 1. Power iterations; with `exact` they do not matter.
+        axis: "outputs", int or tuple of ints. The axes that index the columns; the others index the
+            rows. "outputs": a column for each unit or filter, for each index of each head in
+            attention; which axes those are is told as in `GroupLasso`.
     Shapes: w: rank 2 or more. value: (), float32. prox: as w, same dtype. stationarity: ().
-    Raises: ValueError if an argument is out of range; at the first use if the rank is 1.
+    Raises: ValueError if an argument is out of range; at the first use if the rank is 1 or `axis`
+        does not suit.
     Reference: Yoshida & Miyato, arXiv:1705.10941, 2017.
 
     Example:
@@ -53,18 +55,22 @@ class SpectralNorm(Penalty):
         [[0.0, 2.5], [1.0, 0.0]]
     """
 
-    compilable = xla_suits_matrices()
-
-    def __init__(self, strength: schedules.Value = 0.01, exact: bool = False, iterations: int = 10):
-        super().__init__(strength)
+    def __init__(
+        self,
+        strength: schedules.Value = 0.01,
+        exact: bool = False,
+        iterations: int = 10,
+        axis: GroupAxis = "outputs",
+    ):
+        super().__init__(strength, axis)
         self.exact = exact
         self.iterations = schedules.check_count(iterations, "iterations", at_least=1)
 
     def _max_strength(self, gradient: Any) -> float:
-        return float(ops.sum(thin_svd(as_matrix(gradient))[1]))
+        return float(ops.sum(thin_svd(self._matrix(gradient))[1]))
 
     def _stationarity(self, w: Any, gradient: Any, strength: float) -> Any:
-        matrix, pull = as_matrix(w), -as_matrix(gradient)
+        matrix, pull = self._matrix(w), -self._matrix(gradient)
         at_zero = ops.all(ops.equal(matrix, 0.0))
         resting = safe_norm(_shrink_sum(pull, strength))
         moving = safe_norm(
@@ -72,20 +78,17 @@ class SpectralNorm(Penalty):
         )
         return ops.where(at_zero, resting, moving)
 
-    def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
-        check_matrix(shape, path)
-
     def get_config(self) -> dict:
         return {**super().get_config(), "exact": self.exact, "iterations": self.iterations}
 
     def _omega(self, w: Any) -> Any:
-        matrix = as_matrix(w)
+        matrix = self._matrix(w)
         fixed = ops.stop_gradient(matrix)
         v = thin_svd(fixed)[2][:1] if self.exact else top_direction(fixed, self.iterations)
         return safe_norm(ops.matmul(matrix, ops.transpose(ops.stop_gradient(v))))
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        moved = ops.reshape(_shrink_sum(as_matrix(w), scale), w.shape)
+        moved = from_matrix(_shrink_sum(self._matrix(w), scale), tuple(w.shape), self.axis)
         return keep_non_finite(w, moved)
 
 

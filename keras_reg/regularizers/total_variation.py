@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.group_rows import from_group_rows, group_rows
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
@@ -43,6 +43,8 @@ class TotalVariation(Penalty):
         >>> keras.ops.convert_to_numpy(penalty.prox(w, step=1.0)).tolist()
         [1.0, 1.0, 5.0, 5.0]
     """
+
+    is_in_numpy = True
 
     def __init__(self, strength: schedules.Value = 0.01, axis: int = 0):
         super().__init__(strength)

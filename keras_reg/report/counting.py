@@ -134,7 +134,7 @@ def patterns_of(layout: Layout) -> list[tuple[int, int]]:
         [(1, 4), (2, 4)]
     """
     inputs = layout.length(layout.inputs)
-    return [] if layout.shared else [(n, m) for n, m in PATTERNS if inputs % m == 0]
+    return [(n, m) for n, m in PATTERNS if inputs % m == 0]
 
 
 def alive_units(units: Units, analysis: Analysis, reading: Reading) -> int:

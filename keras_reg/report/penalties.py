@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_reg import schedules
@@ -14,6 +15,7 @@ from keras_reg.optimizers.proximal import Proximal
 from keras_reg.regularizers import L1
 from keras_reg.regularizers.penalty import Penalty
 from keras_reg.regularizers.projection import Projection
+from keras_reg.report.counting import values
 from keras_reg.structure import path_of
 
 
@@ -75,15 +77,55 @@ def penalty_values(terms: list[Term], is_compiled: bool = False) -> dict[int, fl
     """
     if not terms:
         return {}
+    in_numpy = [not is_compiled and _is_in_numpy(term.penalty) for term in terms]
+    at_once, others = (
+        [term for term, is_one in zip(terms, in_numpy, strict=True) if is_one is wanted]
+        for wanted in (True, False)
+    )
+    found: dict[int, float] = {}
+    for term, value in [*_in_numpy(at_once), *_by_tensors(others, is_compiled)]:
+        found[id(term.variable)] = found.get(id(term.variable), 0.0) + value
+    return found
+
+
+def _by_tensors(terms: list[Term], is_compiled: bool) -> list[tuple[Term, float]]:
+    if not terms:
+        return []
     make = _compiled if is_compiled or compiles_each_operation() else _uncompiled
     evaluate = make(tuple(term.penalty for term in terms))
     clocks = [0 if term.clock is None else read(term.clock) for term in terms]
     scales = [1.0 if term.scale is None else read(term.scale) for term in terms]
-    values = evaluate([read(term.variable) for term in terms], clocks, scales)
-    found: dict[int, float] = {}
-    for term, value in zip(terms, ops.convert_to_numpy(values).tolist(), strict=True):
-        found[id(term.variable)] = found.get(id(term.variable), 0.0) + value
+    found = evaluate([read(term.variable) for term in terms], clocks, scales)
+    return list(zip(terms, ops.convert_to_numpy(found).tolist(), strict=True))
+
+
+def _in_numpy(terms: list[Term]) -> list[tuple[Term, float]]:
+    strengths: dict[tuple[int, ...], float] = {}  # A schedule may be that of many weights.
+    found = []
+    for term in terms:
+        penalty, w = term.penalty, values(term.variable)
+        if not isinstance(penalty, Penalty):
+            found.append((term, _of_keras(penalty, w)))
+            continue
+        key = (id(penalty.strength), id(term.clock), id(term.scale))
+        if key not in strengths:
+            strengths[key] = _strength_now(term)
+        found.append((term, strengths[key] * float(penalty._omega(w))))
     return found
+
+
+def _is_in_numpy(penalty: Any) -> bool:
+    if isinstance(penalty, Penalty):
+        return penalty.is_in_numpy
+    return type(penalty) in _KERAS_OWN
+
+
+_KERAS_OWN = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+
+
+def _of_keras(regularizer: Any, w: np.ndarray) -> float:
+    l1, l2 = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
+    return l1 * float(np.sum(np.abs(w))) + l2 * float(np.sum(np.square(w)))
 
 
 def lacks_zeros(penalty: Any) -> bool:
@@ -123,15 +165,20 @@ def _at_its_strength_now(term: Term) -> Penalty:
     penalty, scale = term.penalty, 1.0 if term.scale is None else float(read(term.scale))
     if term.clock is None or (scale == 1.0 and not isinstance(penalty.strength, schedule)):
         return penalty
-    strength = scale * float(schedules.evaluate(penalty.strength, read(term.clock)))
-    return type(penalty).from_config({**penalty.get_config(), "strength": strength})
+    return type(penalty).from_config({**penalty.get_config(), "strength": _strength_now(term)})
+
+
+def _strength_now(term: Term) -> float:
+    scale = 1.0 if term.scale is None else float(read(term.scale))
+    clock = 0 if term.clock is None else read(term.clock)
+    return scale * float(schedules.evaluate(term.penalty.strength, clock, at_least=0.0))
 
 
 def _value(penalty: Any, weights: Any, updates: Any) -> Any:
     weights = ops.stop_gradient(weights)
     if not isinstance(penalty, Penalty):
         return ops.cast(penalty(weights), "float32")
-    strength = ops.cast(schedules.evaluate(penalty.strength, updates), "float32")
+    strength = ops.cast(schedules.evaluate(penalty.strength, updates, at_least=0.0), "float32")
     return strength * penalty._omega(ops.cast(weights, "float32"))
 
 

@@ -76,7 +76,13 @@ def layout_of(layer: Any, name: str, shape: tuple[int, ...]) -> Layout:
     """
     rule = rule_of(layer, "layout")
     known = None if rule is None else rule(layer, name, shape)
-    return plain_layout(shape) if known is None else known
+    return known or _experts_layout(layer, shape) or plain_layout(shape)
+
+
+def _experts_layout(layer: Any, shape: tuple[int, ...]) -> Layout | None:
+    """That of the kernels of a mixture of experts, which lie one behind the other: KerasHub's."""
+    is_one_each = len(shape) == 3 and getattr(layer, "num_experts", None) == shape[0]
+    return Layout(shape, shared=(0,), inputs=(1,), outputs=(2,)) if is_one_each else None
 
 
 def einsum_labels(equation: str) -> tuple[str, str, str]:
