@@ -24,11 +24,13 @@ def progress(total: int, shown: bool) -> Iterator[Callable[[int, str], None]]:
     # In a file or a pipe a bar would be empty lines.
     hidden = not shown or not (console.is_terminal or console.is_jupyter)
     bar = Progress(*columns, console=console, disable=hidden, transient=True)
-    with warnings.catch_warnings(), bar:
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Every weight of", UserWarning)
-        task = bar.add_task("path", total=total)
+        warnings.filterwarnings("ignore", 'install "ipywidgets"', UserWarning)
+        with bar:
+            task = bar.add_task("path", total=total)
 
-        def advance(steps: int, text: str) -> None:
-            bar.update(task, advance=steps, description=text)
+            def advance(steps: int, text: str) -> None:
+                bar.update(task, advance=steps, description=text)
 
-        yield advance
+            yield advance
