@@ -79,7 +79,7 @@ OPS = {
     "group_rows": (lambda x: group_rows.group_rows(x, -1), W),
     "hash32": (random.hash32, np.arange(4, dtype="int32"), SEED),
     "inverse_kept": (random.inverse_kept, RATE),
-    "inverse_root": (lambda x: roots.inverse_root(x, 2), ROW),
+    "inverse_cube_root": (roots.inverse_cube_root, ROW),
     "kept_alone": (lambda x: backend.kept_alone(x, x > 0), W),
     "keep": (lambda *a: random.keep((4, 5), *a), RATE, SEED, STEP),
     "keep_non_finite": (matrix.keep_non_finite, W, W),
@@ -153,6 +153,7 @@ NO_OPERATION = {
     "update",
     "update_together",
     "xla_enabled",
+    "xla_on_cpu",
     "xla_suits_matrices",
 }
 

@@ -202,6 +202,27 @@ def block_size() -> int | None:
     return None
 
 
+def xla_on_cpu() -> bool:
+    """Whether XLA compiles for a CPU, the one place where forms written for their speed are used.
+
+    They were measured there alone. Elsewhere the plain form is used.
+
+    Example:
+        >>> xla_on_cpu() and keras.backend.backend() == "torch"
+        False
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "cpu"
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
+    return False
+
+
 def slices_of_a_sum() -> int:
     """Into how many slices to fold an array, in one loop, before XLA sums what is left.
 
@@ -213,17 +234,9 @@ def slices_of_a_sum() -> int:
         >>> slices_of_a_sum() in (1, 8, 16)
         True
     """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return 16 if jax.default_backend() == "cpu" else 1
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        on_cpu = all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
-        return 8 if on_cpu else 1
-    return 1
+    if not xla_on_cpu():
+        return 1
+    return 16 if keras.backend.backend() == "jax" else 8
 
 
 def kth_largest(tensors: list[Any], count: Any) -> Any:

@@ -9,7 +9,6 @@ import keras
 from keras_reg import schedules
 from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import TINY, GroupAxis
-from keras_reg.ops.roots import inverse_root
 from keras_reg.ops.sums import folded
 from keras_reg.regularizers.radial import RadialPenalty
 
@@ -90,7 +89,7 @@ class LogSum(RadialPenalty):
         return self.epsilon * (x + k / (1.0 + x))
 
     def _slope(self, r: Any) -> Any:
-        return ops.square(inverse_root(r + self.epsilon, 2))
+        return 1.0 / (r + self.epsilon)
 
     def _omega(self, w: Any) -> Any:
         ratios = self._norms(w) / self.epsilon

@@ -8,7 +8,7 @@ import keras
 from keras_reg import schedules
 from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import GroupAxis
-from keras_reg.ops.roots import inverse_root
+from keras_reg.ops.roots import LARGEST, SMALLEST, inverse_cube_root
 from keras_reg.regularizers.radial import RadialPenalty
 
 
@@ -78,57 +78,47 @@ class Lq(RadialPenalty):
 
     def _inverse_root(self, r: Any) -> Any:
         """r**(q - 1)."""
-        return inverse_root(r, 2 if self.q == 1 / 2 else 3)
+        return _inverse_square_root(r) if self.q == 1 / 2 else inverse_cube_root(r)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "q": self.q}
 
 
 # Both are written in threshold / r, from 0 to 1, so that no power of r can overflow, and such that
-# a ratio of 0, which is a step of 0, gives r bit for bit. Newton's method from a parabola takes
-# multiplications alone, several times as fast as the closed forms with their arccosines and powers;
-# XLA would write what divides to memory, where two later steps need it.
+# a ratio of 0, which is a step of 0, gives r bit for bit. Newton's method from a parabola is much
+# faster than the closed forms with their arccosines and powers.
 
 
 def _kept_half(r: Any, threshold: Any) -> Any:
     """r * y**2 with y the largest root of y**3 - y + c, c = (ratio / 1.5)**1.5 / 2."""
-    root = _root_of_ratio(r, threshold, 2)
+    root = _inverse_square_root(_inverse_ratio(r, threshold))
     c = root * root * root * (0.5 / 1.5**1.5)
     y = 1.0 - c * (0.454 + 0.790 * c)
     for _ in range(_newton_steps(r)):
         squared = y * y
-        y = y - (squared * y - y + c) * _reciprocal(3.0 * squared - 1.0)
+        y = y - (squared * y - y + c) / (3.0 * squared - 1.0)
     return r * (y * y)
 
 
 def _kept_two_thirds(r: Any, threshold: Any) -> Any:
     """r * z**3 with z the largest root of z**4 - z + k, k = (ratio / 2)**(4 / 3)."""
-    squared = ops.square(_root_of_ratio(r, threshold, 3) * 0.5 ** (1 / 3))
+    root = inverse_cube_root(_inverse_ratio(r, threshold))
+    squared = ops.square(root * 0.5 ** (1 / 3))
     k = squared * squared
     z = 1.0 - k * (0.261 + 0.631 * k)
     for _ in range(_newton_steps(r)):
         cubed = z * z * z
-        z = z - (cubed * z - z + k) * _reciprocal(4.0 * cubed - 1.0)
+        z = z - (cubed * z - z + k) / (4.0 * cubed - 1.0)
     return r * (z * z * z)
 
 
-def _root_of_ratio(r: Any, threshold: Any, n: int) -> Any:
-    """(threshold / r)**(1 / n) for r above the threshold; any number below it."""
-    if _is_double(r):
-        # Not ops.power: PyTorch's would take the exponent in float32.
-        return ops.clip(threshold / r, 0.0, 1.0) ** (1.0 / n)
-    return inverse_root(ops.maximum(r * (1.0 / threshold), 1.0), n)
+def _inverse_ratio(r: Any, threshold: Any) -> Any:
+    """r / threshold for r above the threshold; 1 below it. A threshold of 0 gives infinity."""
+    return ops.maximum(r / threshold, 1.0)
 
 
-def _reciprocal(x: Any) -> Any:
-    """1 / x for x from 1 to 3, to the last digit: the error of the line, 1/7, is squared each time.
-
-    Reference: Flynn, "On division by functional iteration", IEEE Trans. Computers 1970.
-    """
-    y = 8.0 / 7.0 - (2.0 / 7.0) * x
-    for _ in range(5 if _is_double(x) else 4):
-        y = y * (2.0 - x * y)
-    return y
+def _inverse_square_root(x: Any) -> Any:
+    return ops.rsqrt(ops.clip(x, SMALLEST, LARGEST))
 
 
 def _newton_steps(r: Any) -> int:

