@@ -79,7 +79,7 @@ OPS = {
     "group_rows": (lambda x: group_rows.group_rows(x, -1), W),
     "hash32": (random.hash32, np.arange(4, dtype="int32"), SEED),
     "inverse_kept": (random.inverse_kept, RATE),
-    "inverse_cube_root": (roots.inverse_cube_root, ROW),
+    "inverse_root": (lambda x: roots.inverse_root(x, 2), ROW),
     "kept_alone": (lambda x: backend.kept_alone(x, x > 0), W),
     "keep": (lambda *a: random.keep((4, 5), *a), RATE, SEED, STEP),
     "keep_non_finite": (matrix.keep_non_finite, W, W),

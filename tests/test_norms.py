@@ -19,7 +19,7 @@ from keras_reg.ops.norms import (
     safe_norm,
     with_sign_of,
 )
-from keras_reg.ops.roots import inverse_cube_root
+from keras_reg.ops.roots import inverse_root
 
 SHAPES = [(7,), (4, 3), (2, 3, 4), (3, 2, 4, 5)]
 
@@ -137,25 +137,25 @@ def test_sizes_at_zero_do_not_matter():
     assert numpy(found).tolist() == [0.0, -2.0]
 
 
+@pytest.mark.parametrize("n", [2, 3])
 @given(x=st.floats(2.0**-120, np.finfo("float32").max, width=32))
 @example(x=2.0**-120)
 @example(x=float(np.finfo("float32").max))
-def test_inverse_cube_roots_are_numpys(x):
-    found = float(inverse_cube_root(ops.array([x], "float32"))[0])
-    assert abs(found * np.cbrt(np.float64(x)) - 1.0) <= 4e-7
+def test_inverse_roots_are_numpys(x, n):
+    found = float(inverse_root(ops.array([x], "float32"), n)[0])
+    assert abs(found * np.float64(x) ** (1 / n) - 1.0) <= 4e-7
 
 
-@pytest.mark.parametrize(
-    ("x", "expected"), [(0.0, 2.0**40), (1e-44, 2.0**40), (np.inf, 2.0 ** (-128 / 3))]
-)
-def test_inverse_cube_roots_are_finite_everywhere(x, expected):
-    found = float(inverse_cube_root(ops.array([x], "float32"))[0])
+@pytest.mark.parametrize(("x", "expected"), [(0.0, 2.0**60), (1e-44, 2.0**60), (np.inf, 2.0**-64)])
+def test_inverse_roots_are_finite_everywhere(x, expected):
+    found = float(inverse_root(ops.array([x], "float32"), 2)[0])
     assert abs(found / expected - 1.0) <= 1e-6
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch takes the power itself")
-def test_both_ways_of_a_cube_root_agree(monkeypatch):
+@pytest.mark.parametrize("n", [2, 3])
+def test_both_ways_of_a_root_agree(n, monkeypatch):
     x = ops.array([2.0**-120, 1e-3, 0.5, 8.0, 1e30], "float32")
-    fused = numpy(inverse_cube_root(x))
+    fused = numpy(inverse_root(x, n))
     monkeypatch.setattr("keras_reg.ops.roots.xla_on_cpu", lambda: False)
-    np.testing.assert_allclose(numpy(inverse_cube_root(x)), fused, rtol=1e-6)
+    np.testing.assert_allclose(numpy(inverse_root(x, n)), fused, rtol=1e-6)

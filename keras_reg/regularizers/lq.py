@@ -8,7 +8,7 @@ import keras
 from keras_reg import schedules
 from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import GroupAxis
-from keras_reg.ops.roots import LARGEST, SMALLEST, inverse_cube_root
+from keras_reg.ops.roots import LARGEST, SMALLEST, inverse_root
 from keras_reg.regularizers.radial import RadialPenalty
 
 
@@ -78,7 +78,7 @@ class Lq(RadialPenalty):
 
     def _inverse_root(self, r: Any) -> Any:
         """r**(q - 1)."""
-        return _inverse_square_root(r) if self.q == 1 / 2 else inverse_cube_root(r)
+        return inverse_root(r, 2 if self.q == 1 / 2 else 3)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "q": self.q}
@@ -91,7 +91,7 @@ class Lq(RadialPenalty):
 
 def _kept_half(r: Any, threshold: Any) -> Any:
     """r * y**2 with y the largest root of y**3 - y + c, c = (ratio / 1.5)**1.5 / 2."""
-    root = _inverse_square_root(_inverse_ratio(r, threshold))
+    root = ops.rsqrt(ops.clip(_inverse_ratio(r, threshold), SMALLEST, LARGEST))
     c = root * root * root * (0.5 / 1.5**1.5)
     y = 1.0 - c * (0.454 + 0.790 * c)
     for _ in range(_newton_steps(r)):
@@ -102,7 +102,7 @@ def _kept_half(r: Any, threshold: Any) -> Any:
 
 def _kept_two_thirds(r: Any, threshold: Any) -> Any:
     """r * z**3 with z the largest root of z**4 - z + k, k = (ratio / 2)**(4 / 3)."""
-    root = inverse_cube_root(_inverse_ratio(r, threshold))
+    root = inverse_root(_inverse_ratio(r, threshold), 3)
     squared = ops.square(root * 0.5 ** (1 / 3))
     k = squared * squared
     z = 1.0 - k * (0.261 + 0.631 * k)
@@ -115,10 +115,6 @@ def _kept_two_thirds(r: Any, threshold: Any) -> Any:
 def _inverse_ratio(r: Any, threshold: Any) -> Any:
     """r / threshold for r above the threshold; 1 below it. A threshold of 0 gives infinity."""
     return ops.maximum(r / threshold, 1.0)
-
-
-def _inverse_square_root(x: Any) -> Any:
-    return ops.rsqrt(ops.clip(x, SMALLEST, LARGEST))
 
 
 def _newton_steps(r: Any) -> int:
