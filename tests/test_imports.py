@@ -75,6 +75,16 @@ def test_few_files_name_a_backend():
         assert not found or path in allowed, f"{path} imports {found}"
 
 
+def test_what_depends_on_the_backend_is_asked_of_one_file():
+    asking = {"ops", "schedules", "structure", "regularizers", "optimizers", "layers", "report"}
+    for path in FILES:
+        is_asked = path in (ROOT / "ops/backend.py", ROOT / "ops/updates.py")
+        if subpackage_of(path) in asking and not is_asked:
+            nodes = ast.walk(ast.parse(path.read_text()))
+            calls = [ast.unparse(node) for node in nodes if isinstance(node, ast.Call)]
+            assert "keras.backend.backend()" not in calls, path
+
+
 def test_nobody_imports_the_inside_of_keras():
     for path in FILES:
         source = path.read_text()
@@ -95,7 +105,7 @@ def test_imports_run_one_way():
         assert subpackages <= allowed, f"{path} imports {subpackages - allowed}"
 
 
-def test_rooms_have_no_cycle():
+def test_subpackages_have_no_cycle():
     for subpackage, allowed in MAY_IMPORT.items():
         assert not [other for other in allowed if subpackage in MAY_IMPORT[other]]
 

@@ -239,6 +239,38 @@ def slices_of_a_sum() -> int:
     return 16 if keras.backend.backend() == "jax" else 8
 
 
+def fuses_reductions() -> bool:
+    """Whether a sum over some axes takes in the operations that lead to it.
+
+    TensorFlow's XLA on a CPU writes them out first; JAX's is newer.
+
+    Example:
+        >>> fuses_reductions() == (keras.backend.backend() != "tensorflow")
+        True
+    """
+    return keras.backend.backend() != "tensorflow"
+
+
+def updates_in_one_program() -> bool:
+    """Whether what makes a gradient and the optimizer's update are compiled as one: on JAX.
+
+    Example:
+        >>> updates_in_one_program() == (keras.backend.backend() == "jax")
+        True
+    """
+    return keras.backend.backend() == "jax"
+
+
+def has_kth_largest() -> bool:
+    """Whether there is `kth_largest`: on PyTorch.
+
+    Example:
+        >>> has_kth_largest() == (keras.backend.backend() == "torch")
+        True
+    """
+    return keras.backend.backend() == "torch"
+
+
 def kth_largest(tensors: list[Any], count: Any) -> Any:
     """The `count`-th largest number of several tensors, on PyTorch; NaN for a count of zero.
 

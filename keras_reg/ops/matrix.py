@@ -3,9 +3,8 @@
 import math
 from typing import Any
 
-import keras
-
 from keras_reg.ops import arrays as ops
+from keras_reg.ops.backend import updates_in_one_program
 from keras_reg.ops.norms import TINY, GroupAxis, reduced_axes, safe_norm
 from keras_reg.ops.random import hash32, uniform
 
@@ -213,7 +212,7 @@ def gram_residual(matrix: Any, vectors: Any) -> Any:
 
 
 def _thin_product(left: Any, right: Any) -> Any:
-    if keras.backend.backend() == "jax" and right.shape[0] == 2:
+    if updates_in_one_program() and right.shape[0] == 2:
         # Elementwise, so that it is never written out but becomes part of the optimizer's loop.
         return left[:, :1] * right[:1] + left[:, 1:] * right[1:]
     return ops.matmul(left, right)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_reg.ops.backend import compiled, kth_largest, slices_of_a_sum
+from keras_reg.ops.backend import compiled, has_kth_largest, kth_largest, slices_of_a_sum
 from keras_reg.ops.norms import TINY
 
 # Counts of up to this many slices fit into a byte.
@@ -133,7 +133,7 @@ _largest_of_all = compiled(_marks)
 
 def _least_to_keep(tensors: list[Any], count: Any, size: int) -> tuple[Any, Any]:
     """The `count`-th largest, or a number between it and the next, and how many are not below."""
-    if keras.backend.backend() == "torch":
+    if has_kth_largest():
         least = kth_largest(tensors, count)
         return least, _count([ops.greater_equal(x, least) for x in tensors])
     dtype = keras.backend.standardize_dtype(tensors[0].dtype)

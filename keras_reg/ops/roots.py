@@ -5,7 +5,6 @@ from typing import Any
 import keras
 
 from keras_reg.ops import arrays as ops
-
 from keras_reg.ops.backend import xla_on_cpu
 
 # float32: below it the bits do not encode the exponent, and no trained weight is that small.

@@ -1,13 +1,15 @@
-"""Sums and maxima of large arrays at the speed at which memory is read."""
+"""Sums and maxima of large arrays at the speed at which memory is read.
+
+A training step without the folds takes 1.03 (JAX) and 1.06 (TensorFlow) times as long with L1 in
+the loss, 1.11 and 1.12 with GroupLInf, 1.00 and 1.10 with GroupLasso: `benchmarks/tricks.py`.
+"""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from keras_reg.ops import arrays as ops
-from keras_reg.ops.backend import slices_of_a_sum
+from keras_reg.ops.backend import fuses_reductions, slices_of_a_sum
 
 
 def full_sum(x: Any) -> Any:
@@ -89,9 +91,9 @@ def sum_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any
         25.0
     """
     squares = ops.square(x)
-    if keras.backend.backend() == "tensorflow":
-        return reduced(squares, axes, keepdims)
-    return ops.sum(squares, axis=axes, keepdims=keepdims)  # XLA's newer reduction is as fast here.
+    if fuses_reductions():
+        return ops.sum(squares, axis=axes, keepdims=keepdims)
+    return reduced(squares, axes, keepdims)
 
 
 def _folded_along(x: Any, axis: int, combine: Callable) -> Any:
