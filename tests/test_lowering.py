@@ -140,6 +140,7 @@ NO_OPERATION = {
     "has_kth_largest",
     "in_replica",
     "is_chief",
+    "joined",
     "kth_largest",
     "latest_state",
     "next_state",

@@ -145,7 +145,7 @@ class Scheduled(keras.layers.Layer):
         return schedules.evaluate(self.rate, step, at_least=0.0, at_most=1.0)
 
 
-def _check_rate(rate: Any) -> schedules.Value:
+def _check_rate(rate: Any) -> schedules.Checked:
     try:
         return schedules.check_value(rate, "rate", at_least=0, at_most=1)
     except ValueError as error:

@@ -70,7 +70,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         self._placed: dict[Any, Penalty] = {}
 
     @property
-    def strength(self) -> schedules.Value:
+    def strength(self) -> schedules.Checked:
         """The factor of Omega: a float, or a schedule."""
         return self._strength
 

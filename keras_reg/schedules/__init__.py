@@ -8,9 +8,10 @@ from keras_reg.schedules.depth import Scaled, by_depth
 from keras_reg.schedules.drawing import plot
 from keras_reg.schedules.phases import Curriculum, Cyclic, Early, Late
 from keras_reg.schedules.ramps import Cosine, Exponential, Linear, Polynomial
-from keras_reg.schedules.value import Function, Value
 
 # Not public: for the other subpackages.
+from keras_reg.schedules.value import Checked as Checked
+from keras_reg.schedules.value import Function, Value
 from keras_reg.schedules.value import check_count as check_count
 from keras_reg.schedules.value import check_number as check_number
 from keras_reg.schedules.value import check_value as check_value

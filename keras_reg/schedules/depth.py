@@ -5,7 +5,14 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_reg.schedules.value import Value, check_count, check_number, check_value, serialize
+from keras_reg.schedules.value import (
+    Checked,
+    Value,
+    check_count,
+    check_number,
+    check_value,
+    serialize,
+)
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -43,7 +50,7 @@ class Scaled(LearningRateSchedule):
         return {"schedule": serialize(self.schedule), "factor": self.factor}
 
 
-def by_depth(schedule: Value, index: int, depth: int) -> Value:
+def by_depth(schedule: Value, index: int, depth: int) -> Checked:
     """The rate of one of several layers, growing with depth in equal steps up to the given one.
 
     value:  schedule * (index + 1) / depth

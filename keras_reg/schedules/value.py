@@ -9,8 +9,11 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-Value: TypeAlias = float | LearningRateSchedule
+Value: TypeAlias = float | LearningRateSchedule | Callable[[Any], Any]
 """What a rate or a strength may be: a number or a schedule, or a function, which becomes one."""
+
+# What it is once it was checked.
+Checked: TypeAlias = float | LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("keras_reg")
@@ -87,7 +90,7 @@ def check_count(value: Any, name: str, at_least: int) -> int:
 
 def check_value(
     value: Any, name: str, at_least: float = -math.inf, at_most: float = math.inf
-) -> Value:
+) -> Checked:
     """Returns a number in a range, or a schedule. A function from steps to values becomes one.
 
     The values of a schedule are clipped to the range by `evaluate`. One of this package that is

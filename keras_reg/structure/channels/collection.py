@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 import keras
 from keras import tree
@@ -57,6 +57,12 @@ class Channels:
 
     def __len__(self) -> int:
         return len(self.groups)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Group: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> "Channels": ...
 
     def __getitem__(self, key: int | slice | str) -> "Group | Channels":
         if isinstance(key, slice):
