@@ -22,7 +22,7 @@ CHECKED = channel_models.MODELS if ON_TORCH else ["residual", "lstm", "post-norm
 
 
 def left_of(model):
-    left = Wiring(model).left(ops.convert_to_numpy)
+    left = Wiring(model).left(ops.convert_to_numpy).entries
     return sum(left.get(id(one), int(np.prod(one.shape))) for one in model.weights)
 
 
@@ -93,7 +93,7 @@ def test_units_stay_on_paths_from_inputs_to_outputs(wired, arrays):
     if not all(alive):
         return  # One unit stays anyway, and which is free.
     values = {id(layer.kernel): array for layer, array in zip(stack, arrays, strict=True)}
-    left = wiring.left(lambda one: values.get(id(one), np.zeros(one.shape)))
+    left = wiring.left(lambda one: values.get(id(one), np.zeros(one.shape))).entries
     sizes = [SIZES[0], *alive, SIZES[-1]]
     for layer, rows, columns in zip(stack, sizes[:-1], sizes[1:], strict=True):
         assert (left[id(layer.kernel)], left[id(layer.bias)]) == (rows * columns, columns)
@@ -149,3 +149,29 @@ def test_a_layer_is_counted_weight_by_weight_and_says_so():
     assert table.parameters_left == 3 * 3 + 3
     assert "keras.Model" in table.each_alone
     assert "counted in each weight alone" in " ".join(str(table).split())
+
+
+DRAWN = (
+    *("residual", "densenet", "inverted residual", "squeeze-excite", "grouped", "flattened"),
+    *("lstm", "bidirectional", "pre-norm", "two outputs", "siamese", "separable"),
+)
+
+
+@pytest.mark.parametrize("name", DRAWN if ON_TORCH else DRAWN[:1])
+def test_what_is_left_is_the_model_that_compact_makes(name):
+    """Of each group some channels are drawn; all that makes, carries or reads them is zero."""
+    model = channel_models.made(name)
+    arrays = {id(one): ops.convert_to_numpy(one).copy() for one in model.weights}
+    rng = np.random.default_rng(0)
+    for group in channels(model).free():
+        sides = [{"makes", "carries"}, {"reads"}][rng.integers(2)]
+        for channel in rng.permutation(group.size)[: rng.integers(1, max(2, group.size))]:
+            for part in group.parts:
+                if part.roles & sides:
+                    arrays[id(part.variable)][entries(part, channel)] = 0
+    for one in model.weights:
+        if "seed" not in one.path and "variance" not in one.path:
+            one.assign(arrays[id(one)])
+    table, small = kr.sparsity(model), kr.sparsity(kr.compact(model))
+    assert table.parameters_left == small.parameters < table.parameters
+    assert table.macs_left == small.macs

@@ -26,10 +26,11 @@ def budgets_of(channels: Channels, groups: Sequence[Group]) -> dict[str, Budget]
     budgets = {"parameters": Budget(list(terms.values()))}
     kernels = [variable for variable in channels.variables if is_kernel(variable)]
     times = [channels.times.get(id(kernel), 0) for kernel in kernels]
-    if None not in times:
+    if None not in times and all(one.uses is not None for one in channels.scores):
         pairs = zip(kernels, times, strict=True)
         used = [(terms[id(kernel)], uses) for kernel, uses in pairs if uses]
-        budgets["macs"] = Budget([Term(term.factor * uses, term.axes) for term, uses in used])
+        of_kernels = [Term(term.factor * uses, term.axes) for term, uses in used]
+        budgets["macs"] = Budget([*of_kernels, *_of_scores(channels, axes, sizes)])
     return budgets
 
 
@@ -58,6 +59,18 @@ def from_lists(terms: list[Any]) -> Budget:
         return Axis(fixed, [(number, width) for number, width in sets])
 
     return Budget([Term(factor, [axis(*one) for one in axes]) for factor, axes in terms])
+
+
+def _of_scores(
+    channels: Channels, axes: dict[int, dict[int, list[tuple[int, int]]]], sizes: Sequence[int]
+) -> list[Term]:
+    shapes = {id(v): tuple(v.shape) for v in channels.variables}
+    terms = []
+    for uses, places in channels.scores:
+        (variable, *_), indexed = zip(*places, strict=True)
+        whole = _term(shapes[variable], axes[variable], sizes)
+        terms.append(Term(uses or 0, [whole.axes[axis] for axis in indexed]))
+    return terms
 
 
 def _term(

@@ -13,10 +13,12 @@ class Left(NamedTuple):
     Args:
         entries: dict from the `id` of a variable to a number; all are left of one that is missing.
         unknown: str or None. Why it is not known.
+        scores: int or None. Multiply-adds of attention besides those of weights; None: all.
     """
 
     entries: dict[int, int]
     unknown: str | None = None
+    scores: int | None = None
 
     def of(self, variable: Any) -> int:
         """How many entries of a variable are left."""
@@ -49,7 +51,8 @@ class Remainder:
                 self._unknown = f"{error}" or type(error).__name__
         if self._wiring is None:
             return Left({}, self._unknown)
-        return Left(self._wiring.left(values))
+        entries, scores = self._wiring.left(values)
+        return Left(entries, scores=scores)
 
     def _has_zero_groups(self, reading: Reading) -> bool:
         """Whether any row, column or scale is zero; without one all channels do something."""

@@ -232,8 +232,9 @@ def _compact(table: SparsityTable, analysis: Analysis, left: Left) -> SparsityTa
     of_kernels = [product((left.of(one.variable), one.uses)) for one in analysis.kernels]
     rows = total([row.macs_left for row in table.rows])
     layers = total([layer.macs_left for layer in table.layers])
-    # The scores of heads that are left.
     scores = None if rows is None or layers is None else layers - rows
+    if scores is not None and left.scores is not None:
+        scores = left.scores
     return dataclasses.replace(
         table,
         compact_parameters=table.parameters - gone,

@@ -18,7 +18,7 @@ from keras_reg.structure.channels.graph import (
 from keras_reg.structure.channels.groups import Group, groups_of, taken
 from keras_reg.structure.channels.labels import Traced
 from keras_reg.structure.channels.opening import opened
-from keras_reg.structure.channels.reader import Reader
+from keras_reg.structure.channels.reader import Reader, Scores
 from keras_reg.structure.channels.table import as_html, as_text
 from keras_reg.structure.weights import check_pattern, named_by
 
@@ -35,6 +35,7 @@ class Channels:
         readers: bool. Whether a penalty takes in the rows of the kernels that read the channels.
         weighting: str or None. What a penalty on one of the channels is weighed by.
         times: dict from `id` of kernels to the multiply-adds of each weight, None if unknown.
+        scores: list of the `Scores` of attention.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class Channels:
         readers: bool = False,
         weighting: str | None = None,
         times: dict[int, int | None] | None = None,
+        scores: Sequence[Scores] = (),
     ) -> None:
         self.groups = tuple(groups)
         self.readers, self.weighting = readers, weighting
-        self.times = times or {}
+        self.times, self.scores = times or {}, list(scores)
         self._model = model
         self.variables = tuple(variables)
 
@@ -194,7 +196,8 @@ class Channels:
         return self._of(group for group, is_named in pairs if keep(is_named))
 
     def _of(self, groups: Iterable[Group], **changed: Any) -> "Channels":
-        kept = {"readers": self.readers, "weighting": self.weighting, "times": self.times}
+        names = ("readers", "weighting", "times", "scores")
+        kept = {name: getattr(self, name) for name in names}
         return Channels(groups, self._model, self.variables, **{**kept, **changed})
 
 
@@ -233,7 +236,7 @@ def channels(model: Any) -> Channels:
         for group in groups_of(reader)
         if any(id(part.variable) in own for part in group.parts)
     ]
-    return Channels(groups, model.name, model.weights, times=reader.times)
+    return Channels(groups, model.name, model.weights, times=reader.times, scores=reader.scores)
 
 
 def read(model: Any) -> Reader:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_reg.structure.channels.labels import FIXED, Array
-from keras_reg.structure.channels.reader import Reader, Slot
+from keras_reg.structure.channels.reader import Reader, Scores, Slot
+from keras_reg.structure.graph import product, total
 from keras_reg.structure.weights import is_kernel, path_of
 
 
@@ -166,6 +167,16 @@ def _cost(parts: list[Part], reader: Reader) -> tuple[int, int | None]:
     kernels = {id(part.variable) for part in parts if is_kernel(part.variable)}
     times = [(reader.times.get(key), entries[key]) for key in kernels]
     parameters = sum(entries.values())
-    if any(uses is None for uses, _ in times):
-        return parameters, None
-    return parameters, sum(uses * count for uses, count in times if uses is not None)
+    scores = [_scores(one, parts, reader) for one in reader.scores]
+    known = [uses * count for uses, count in times if uses is not None]
+    return parameters, total([*known, *scores]) if len(known) == len(times) else None
+
+
+def _scores(scores: Scores, parts: list[Part], reader: Reader) -> int | None:
+    """The multiply-adds of a product of tensors that one channel takes along."""
+    variables = {key: reader.slots[key].variable for key in scores.places}
+    lengths = {(key, axis): one.shape[axis] for (key, axis), one in variables.items()}
+    own = {(id(part.variable), part.axis): part.indices.shape[1] for part in parts}
+    left = [length - own.get(place, 0) for place, length in lengths.items()]
+    taken = math.prod(lengths.values()) - math.prod(left)
+    return product((scores.uses, taken)) if taken else 0

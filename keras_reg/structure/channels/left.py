@@ -1,14 +1,14 @@
 """What is left of a model if the channels that do nothing are removed."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_reg.keras_private import layers_in
 from keras_reg.structure.channels.collection import read
 from keras_reg.structure.channels.labels import FIXED, Array
-from keras_reg.structure.graph import calls
+from keras_reg.structure.graph import calls, product, total
 from keras_reg.structure.registry import rule_of
 
 # Vectors that multiply: a channel that is zero stays zero.
@@ -55,6 +55,18 @@ class Weight:
         return np.asarray(np.any(nonzero, axis=others))
 
 
+class Entries(NamedTuple):
+    """What is left of a model.
+
+    Args:
+        entries: dict from the `id` of each variable that channels index to a number.
+        scores: int or None. Multiply-adds of attention besides those of weights, None if unknown.
+    """
+
+    entries: dict[int, int]
+    scores: int | None
+
+
 class Wiring:
     """Who makes, carries and reads each channel of a model; read once, asked again and again.
 
@@ -72,7 +84,7 @@ class Wiring:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
         >>> model.add(keras.layers.Dense(2))
         >>> _ = model.layers[0].kernel.assign([[0, 1, 0, 1]] * 3)
-        >>> left = Wiring(model).left(keras.ops.convert_to_numpy)
+        >>> left = Wiring(model).left(keras.ops.convert_to_numpy).entries
         >>> [left[id(weight)] for weight in model.weights]
         [6, 2, 4, 2]
     """
@@ -92,6 +104,10 @@ class Wiring:
         for labels in reader.consumed:
             self._is_read[roots[labels]] = False
         self._is_padded = self._at(roots[labels] for labels in reader.padded)
+        self._scores = [
+            (uses, [roots[reader.slots[place].labels] for place in places])
+            for uses, places in reader.scores
+        ]
         self.scales = _scales(model)
 
     def _rows(self) -> Iterator[tuple[Weight, int]]:
@@ -104,8 +120,8 @@ class Wiring:
             flags[some] = True
         return flags
 
-    def left(self, values: Callable[[Any], Array]) -> dict[int, int]:
-        """Entries that are left of each variable that channels index, by its `id`.
+    def left(self, values: Callable[[Any], Array]) -> Entries:
+        """What is left of variables and of attention.
 
         Args:
             values: gives the values of a variable.
@@ -116,7 +132,12 @@ class Wiring:
         kept = self._kept(nonzero, self._constant(nonzero))
         while any(self._fill(weight, kept) for weight in self._weights):
             kept = self._kept(nonzero, self._constant(nonzero) & ~kept, kept)
-        return {id(weight.variable): _size(weight, kept) for weight in self._weights}
+        scores = [
+            product((uses, *(int(np.count_nonzero(kept[axis])) for axis in axes)))
+            for uses, axes in self._scores
+        ]
+        entries = {id(weight.variable): _size(weight, kept) for weight in self._weights}
+        return Entries(entries, total(scores))
 
     def _fill(self, weight: Weight, kept: Array) -> bool:
         """Keeps a channel of an axis that would be empty; whether there is one."""

@@ -36,6 +36,19 @@ class Slot(NamedTuple):
     roles: set[str]
 
 
+class Scores(NamedTuple):
+    """The multiply-adds of a product of two tensors: attention's scores, and their weighted sum.
+
+    Args:
+        uses: int or None. Those of one entry of the axes, None if a length is unknown.
+        places: list of pairs, the `id` of a variable and an axis. They are as many as the product
+            of what is left there.
+    """
+
+    uses: int | None
+    places: list[tuple[int, int]]
+
+
 class Call:
     """One call of a layer or an operation, as a rule sees it.
 
@@ -98,6 +111,16 @@ class Call:
         if kernel.is_constant and not all(x.is_constant for x in self.inputs):
             self.reader.acts(labels, "makes")
 
+    def scores(self, uses: int | None, *places: tuple[Any, int]) -> None:
+        """Two tensors are multiplied, over what is left on some axes of variables.
+
+        Args:
+            uses: the multiply-adds of one entry of these axes, None if a length is unknown.
+            places: pairs of a variable and an axis.
+        """
+        keys = [(id(variable), axis) for variable, axis in places]
+        self.reader.scores.append(Scores(uses, keys))
+
     def pads(self, labels: Array) -> None:
         """Channels get zeros at their edges, where a constant one would change."""
         self.reader.padded.append(labels)
@@ -118,6 +141,7 @@ class Reader:
         operands: dict from labels to the slots of variables that operations are called with.
         consumed: list of labels that products of two tensors sum over.
         padded: list of labels of channels that get zeros at their edges.
+        scores: list of `Scores`.
     """
 
     def __init__(self) -> None:
@@ -127,6 +151,7 @@ class Reader:
         self.operands: dict[int, tuple[int, int]] = {}
         self.consumed: list[Array] = []
         self.padded: list[Array] = []
+        self.scores: list[Scores] = []
 
     def acts(self, labels: Array, role: str) -> None:
         """What variables do that operations are called with, by the labels that they brought."""

@@ -19,6 +19,19 @@ def _uses(layer: Any, shapes: list[Shape]) -> dict[Any, int | None]:
     return {one: read if one.name in ("key", "value") else written for one in inner}
 
 
+def positions(layer: Any, query: Shape, value: Shape) -> int | None:
+    """How many pairs of a position that asks and one that is read, None if a length is unknown.
+
+    Args:
+        layer: attention with heads.
+        query: shape of what asks, with the batch axis.
+        value: shape of what is read.
+    """
+    axes = getattr(layer, "attention_axes", None)
+    read = range(1, len(query) - 1) if axes is None else [axis % len(query) for axis in axes]
+    return product((*query[1:-1], *(value[axis] for axis in read)))
+
+
 def _scores(layer: Any, shapes: list[Shape]) -> int | None:
     """One head's scores and its weighted sum."""
     query, value = (shapes * 2)[:2]
@@ -26,9 +39,7 @@ def _scores(layer: Any, shapes: list[Shape]) -> int | None:
         width = 2 * layer.head_dim
     else:
         width = layer.key_dim + layer.value_dim
-    axes = getattr(layer, "attention_axes", None)
-    read = range(1, len(query) - 1) if axes is None else [axis % len(query) for axis in axes]
-    return product((*query[1:-1], *(value[axis] for axis in read), width))
+    return product((positions(layer, query, value), width))
 
 
 def _heads(layer: Any) -> Units | None:

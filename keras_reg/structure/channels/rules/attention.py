@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_reg.structure.channels.labels import Array, Traced
 from keras_reg.structure.channels.registry import for_layers
+from keras_reg.structure.families.attention import positions
 
 layers = keras.layers
 
@@ -62,7 +63,11 @@ def _attention(call: Any, parts: dict[str, Any], heads: Array, shared: Array) ->
             call.carries(bias, 0, of_head)
             call.carries(bias, 1, size)
         call.pin(x, f"{call.name} attends over them", x.others(-1))
-    return _outputs(call, parts, heads, values, query)
+    results = _outputs(call, parts, heads, values, query)
+    uses = positions(call.operation, query.shape, value.shape)
+    call.scores(uses, *((parts["query/kernel"], axis) for axis in (1, 2)))
+    call.scores(uses, *((parts["attention_output/kernel"], axis) for axis in (0, 1)))
+    return results
 
 
 def _outputs(
