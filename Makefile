@@ -53,7 +53,7 @@ check:
 	bash .ci/run
 
 BACKENDS ?= jax tensorflow
-BENCHMARKS := penalties proximal dropout report bandwidth end_to_end
+BENCHMARKS := penalties proximal dropout report compacted bandwidth end_to_end
 
 bench: .venv/dev
 	for backend in $(BACKENDS); do for name in $(BENCHMARKS); do \

@@ -11,30 +11,41 @@ import argparse
 import inspect
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import timing
 
+import keras_reg as kr
 from keras_reg import regularizers
 from keras_reg.optimizers import Proximal
 
 STRENGTH = 1e-3
 # Rounds of the table of every penalty, whose slowest steps take a second.
 SLOW_STEPS = 20
-OPTIMIZERS: dict[str, Callable] = {
-    "Adam": lambda: keras.optimizers.Adam(),
-    "Adam again": lambda: keras.optimizers.Adam(),
-    "L1": lambda: Proximal(keras.optimizers.Adam(), regularizers.L1(STRENGTH)),
-    "GroupLasso of units": lambda: Proximal(
-        keras.optimizers.Adam(), regularizers.GroupLasso(STRENGTH, -1)
-    ),
-    "GroupLasso of inputs": lambda: Proximal(
-        keras.optimizers.Adam(), regularizers.GroupLasso(STRENGTH, -2)
-    ),
-    "L1, adaptive": lambda: Proximal(
-        keras.optimizers.Adam(), regularizers.L1(STRENGTH), metric="adaptive"
-    ),
+Maker = Callable[[keras.Model], keras.optimizers.Optimizer]
+
+
+def around_adam(penalty: regularizers.Penalty, **arguments: Any) -> Maker:
+    return lambda model: Proximal(keras.optimizers.Adam(), penalty, **arguments)
+
+
+def on_channels(penalty: regularizers.Penalty) -> Maker:
+    return lambda model: Proximal(keras.optimizers.Adam(), {kr.channels(model): penalty})
+
+
+OPTIMIZERS: dict[str, Maker] = {
+    "Adam": lambda model: keras.optimizers.Adam(),
+    "Adam again": lambda model: keras.optimizers.Adam(),
+    "L1": around_adam(regularizers.L1(STRENGTH)),
+    "GroupLasso of units": around_adam(regularizers.GroupLasso(STRENGTH, -1)),
+    "GroupLasso of inputs": around_adam(regularizers.GroupLasso(STRENGTH, -2)),
+    "L1, adaptive": around_adam(regularizers.L1(STRENGTH), metric="adaptive"),
+    "TopK": around_adam(regularizers.TopK(0.9)),
+    "TopK, all": around_adam(regularizers.TopK(0.9, scope="all")),
+    "GroupLasso of channels": on_channels(regularizers.GroupLasso(STRENGTH)),
+    "TopK of channels, by MACs": on_channels(regularizers.TopK(0.5, scope="all", of="macs")),
 }
 
 
@@ -55,11 +66,11 @@ def cnn() -> tuple[keras.Model, tuple[int, ...], tuple[int, ...]]:
 NETWORKS = {"4 x Dense(1024), batch 128": dense, "CNN, batch 32": cnn}
 
 
-def training_step(network: Callable, optimizer: keras.Optimizer, jit_compile: bool) -> Callable:
+def training_step(network: Callable, new: Maker, jit_compile: bool) -> Callable:
     """A function that takes one training step on arrays on the device and waits for its loss."""
     keras.utils.set_random_seed(0)
     model, *shapes = network()
-    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    model.compile(new(model), "mse", jit_compile=jit_compile)
     random = np.random.default_rng(0)
     x, y = (
         keras.ops.convert_to_tensor(random.standard_normal(shape).astype("float32"))
@@ -74,15 +85,15 @@ def small_dense() -> tuple[keras.Model, tuple[int, ...], tuple[int, ...]]:
     return keras.Sequential([keras.Input((512,)), *layers, head]), (128, 512), (128, 8)
 
 
-def with_every_penalty() -> dict[str, Callable]:
+def with_every_penalty() -> dict[str, Maker]:
     """Adam, and Proximal around it with each penalty that has a proximal operator."""
-    found: dict[str, Callable] = {"Adam": lambda: keras.optimizers.Adam()}
+    found = {"Adam": OPTIMIZERS["Adam"]}
     for name, cls in inspect.getmembers(regularizers, inspect.isclass):
         if inspect.isabstract(cls) or not issubclass(cls, regularizers.Penalty):
             continue
         penalty = cls()
         if penalty.proximable:
-            found[name] = lambda penalty=penalty: Proximal(keras.optimizers.Adam(), penalty)
+            found[name] = around_adam(penalty)
     return found
 
 
@@ -90,7 +101,7 @@ def measure_every_penalty(rounds: int, only: list[str]) -> None:
     """One table; a penalty with a slow proximal operator takes part in the first rounds alone."""
     backend = keras.backend.backend()
     steps = {
-        name: training_step(small_dense, new(), backend == "jax")
+        name: training_step(small_dense, new, backend == "jax")
         for name, new in with_every_penalty().items()
         if name == "Adam" or not only or name in only
     }
@@ -111,7 +122,7 @@ def main() -> None:
     ways = {"tensorflow": (True, False), "torch": (False,)}.get(backend, (True,))
     for (title, network), jit in itertools.product(NETWORKS.items(), ways):
         steps = {
-            name: training_step(network, new(), jit)
+            name: training_step(network, new, jit)
             for name, new in OPTIMIZERS.items()
             if name == "Adam" or name in options.only
         }
