@@ -2,6 +2,7 @@
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
 # make zoo          models of KerasHub against NumPy; rewrites the table of docs/models.md
 # make channels   what can be removed of models of Keras and KerasHub; rewrites docs/channels.md
+# make compact    `compact` on models of Keras and KerasHub; rewrites docs/compact.md: hours
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
@@ -16,7 +17,7 @@ BIN := .venv/bin
 COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks zoo channels docs wheel check bench peers clean
+.PHONY: quickstart test doctest lint notebooks zoo channels compact docs wheel check bench peers clean
 
 quickstart: .venv/examples-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -40,6 +41,11 @@ zoo: .venv/dev
 
 channels: .venv/dev
 	KERAS_BACKEND=jax PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_channels.py --write
+
+compact: .venv/dev
+	mkdir -p build
+	KERAS_BACKEND=tensorflow PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl
+	KERAS_BACKEND=torch PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl --hub --write
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

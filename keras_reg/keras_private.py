@@ -81,6 +81,15 @@ def compile_arguments(model: Any) -> dict[str, Any]:
     return dict(model._compile_config.config)
 
 
+def forget_parameters(layer: Any) -> None:
+    """Lets PyTorch list the parameters of a layer again, whose variables are others now.
+
+    The list is made when a layer is built, and again when it is asked for and missing.
+    """
+    if hasattr(layer, "_torch_params"):
+        del layer._torch_params
+
+
 def nodes_of(model: Any) -> list[Any]:
     """The calls in the graph of a Functional model or of a built Sequential, in their order.
 

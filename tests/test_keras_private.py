@@ -14,6 +14,7 @@ import keras_reg
 from keras_reg.keras_private import (
     average_of,
     compile_arguments,
+    forget_parameters,
     forget_traces,
     keys_of,
     layers_in,
@@ -44,6 +45,14 @@ def test_nodes_of_a_functional_model_come_in_the_order_of_their_calls():
     assert len(nodes) == 4
     for before, after in itertools.pairwise(nodes):
         assert [id(tensor) for tensor in after.input_tensors] == [id(before.outputs[0])]
+
+
+def test_parameters_are_listed_again():
+    layer = layers.Dense(3)
+    layer.build((None, 2))
+    forget_parameters(layer)
+    if keras.backend.backend() == "torch":
+        assert [tuple(one.shape) for one in layer.parameters()] == [(2, 3), (3,)]
 
 
 def test_compile_arguments_are_those_given():

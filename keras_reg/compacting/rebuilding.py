@@ -1,5 +1,10 @@
 """Builds the smaller model: the same calls, on new layers of the sizes that stay."""
 
+import collections
+import contextlib
+import functools
+import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -7,13 +12,18 @@ import numpy as np
 from keras import tree
 
 from keras_reg.compacting.contents.movements import moved
+from keras_reg.compacting.in_place import build_config, is_resized, resized
+from keras_reg.compacting.low_rank import Pair, can_split, split
 from keras_reg.compacting.resizing import Sizes, UnfitError, arguments_of, edits_of, rescaled
 from keras_reg.compacting.survey import Run, Step
 from keras_reg.compacting.weights import states_of
-from keras_reg.structure.channels.graph import is_graph
+from keras_reg.keras_private import layers_in
+from keras_reg.layers import PartialLayerNormalization
+from keras_reg.structure.channels.graph import functional_class, is_graph
 from keras_reg.structure.channels.labels import Array, Traced
 from keras_reg.structure.channels.registry import channels_rule
 from keras_reg.structure.channels.rules.movements import movement
+from keras_reg.structure.weights import path_of
 
 
 class Rebuilding:
@@ -21,10 +31,11 @@ class Rebuilding:
 
     Args:
         sizes: the sizes that stay.
+        splits: None, or an int: kernels of small rank become two, of a rank that is a multiple.
     """
 
-    def __init__(self, sizes: Sizes) -> None:
-        self._sizes = sizes
+    def __init__(self, sizes: Sizes, splits: int | None = None) -> None:
+        self._sizes, self._splits = sizes, splits
         self._new: dict[int, Any] = {}
         self._pairs: dict[int, tuple[Any, Any, Step]] = {}
         self._edits: dict[int, dict[str, Any]] = {}
@@ -32,6 +43,8 @@ class Rebuilding:
     def model(self, model: Any, run: Run) -> Any:
         """The smaller model, with its weights."""
         self._plan(run)
+        every = [] if self._splits is None else [model, *layers_in(model)]
+        self._owners = collections.Counter(id(one) for layer in every for one in _own(layer))
         small = self._model(model, run)
         for old, new, step in self._pairs.values():
             self._fill(old, new, step)
@@ -42,10 +55,21 @@ class Rebuilding:
         """Variables of the model, each with the one that it became."""
         found = []
         for old, new, _ in self._pairs.values():
+            if isinstance(new, Pair):
+                continue
             if isinstance(old, keras.layers.Layer):
                 # A bias that a layer got is the last of its variables.
                 found += list(zip(old.variables, new.variables, strict=False))
         return found
+
+    @property
+    def split(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """By the paths of kernels of which two were made, the shapes of these."""
+        return {
+            path_of(old.variables[0]): new.shapes
+            for old, new, _ in self._pairs.values()
+            if isinstance(new, Pair)
+        }
 
     def _plan(self, run: Run) -> None:
         """What changes in each config. Nothing is built if two calls want different sizes."""
@@ -55,16 +79,25 @@ class Rebuilding:
                 self._agree(operation, step, {"inputs": [*map(self._sizes.shape, step.run.inputs)]})
                 self._plan(step.run)
                 continue
-            if id(operation) not in self._edits:
-                rescaled(operation, self._sizes)
-            try:
-                edits = edits_of(operation, step, self._sizes)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise UnfitError(
-                    step, f"{operation.name} has no size to change ({error})"
-                ) from None
+            edits = self._planned(operation, step)
             self._agree(operation, step, edits)
             self._check_order(step, edits)
+            for inner in _leaves(step.inside):
+                try:
+                    self._agree(
+                        inner.node.operation, step, self._planned(inner.node.operation, inner)
+                    )
+                except UnfitError as unfit:
+                    raise UnfitError(step, unfit.why) from None
+
+    def _planned(self, operation: Any, step: Step) -> dict[str, Any]:
+        if id(operation) not in self._edits:
+            rescaled(operation, self._sizes)
+        try:
+            return edits_of(operation, step, self._sizes)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            why = f"{operation.name} has no size to change ({error})"
+            raise UnfitError(step, why) from None
 
     def _agree(self, operation: Any, step: Step, edits: dict[str, Any]) -> None:
         if self._edits.setdefault(id(operation), edits) != edits:
@@ -97,11 +130,18 @@ class Rebuilding:
         return array
 
     def _model(self, model: Any, run: Run) -> Any:
+        if self._is_changed_inside(model, run):
+            with contextlib.suppress(Exception):  # Of its config. It becomes a Functional one.
+                small = resized(model, self._changes(model, run))
+                self._pairs[id(model)] = model, small, run.steps[0]
+                return small
         inputs = [self._input(model, *one) for one in zip(model.inputs, run.inputs, strict=True)]
         if isinstance(model, keras.Sequential):
             # What else there is computes masks, as the new layers do by themselves.
             own = {id(layer) for layer in model.layers}
-            new = [self._operation(one) for one in run.steps if id(one.node.operation) in own]
+            made = [self._operation(one) for one in run.steps if id(one.node.operation) in own]
+            pairs = [(one.first, one.second) if isinstance(one, Pair) else (one,) for one in made]
+            new = [layer for pair in pairs for layer in pair]
             try:
                 small = keras.Sequential([*inputs, *new], name=model.name)
             except Exception as error:  # What an initializer or a user's layer raises.
@@ -117,6 +157,52 @@ class Rebuilding:
         if not model.trainable:
             small.trainable = False
         return small
+
+    def _is_changed_inside(self, model: Any, run: Run) -> bool:
+        """Whether a model of a class of its own has the same tensors between its layers."""
+        if type(model) in (keras.Sequential, functional_class()) or self._splits is not None:
+            return False
+        return all(
+            step.run is None or self._is_changed_inside_of(step.run) for step in run.steps
+        ) and self._is_changed_inside_of(run)
+
+    def _is_changed_inside_of(self, run: Run) -> bool:
+        flat = tree.flatten([(step.args, step.kwargs, step.results) for step in run.steps])
+        tensors = [x for x in flat if isinstance(x, Traced)]
+        return all(self._sizes.shape(x) == x.shape for x in tensors)
+
+    def _changes(self, layer: Any, run: Run) -> list[dict[str, Any]]:
+        """What `resized` is to change in a layer or model."""
+        place_of = {id(one): place for place, one in enumerate(layers_in(layer))}
+        found = {}
+        for step in _leaves(run):
+            one = step.node.operation
+            if self._is_changed(one):
+                given = inspect.signature(one.call).bind(*step.args, **step.kwargs).arguments
+                changes = {
+                    name: functools.partial(self._resized_shape, x)
+                    for name, x in given.items()
+                    if isinstance(x, Traced)
+                }
+                found[place_of[id(one)]] = {
+                    "place": place_of[id(one)],
+                    "config": _unbuilt({**one.get_config(), **self._edits[id(one)]}),
+                    "build": build_config(one, changes),
+                }
+        return list(found.values())
+
+    def _resized_shape(self, traced: Traced, shape: Any) -> tuple[int | None, ...]:
+        """A shape that a layer was built for, with the lengths that the axes with channels get."""
+        new, more = list(shape), len(shape) - traced.rank  # It may be called on a flat batch.
+        for axis in traced.axes:
+            new[axis + more] = self._sizes.shape(traced)[axis]
+        return tuple(new)
+
+    def _is_changed(self, layer: Any) -> bool:
+        """Whether a layer in another has to be made again."""
+        config = layer.get_config()
+        edited = any(config.get(name) != value for name, value in self._edits[id(layer)].items())
+        return edited or any(map(self._sizes.is_cut, layer.variables))
 
     def _input(self, model: Any, tensor: Any, traced: Traced) -> Any:
         given = [one for one in model.layers if isinstance(one, keras.layers.InputLayer)]
@@ -160,10 +246,22 @@ class Rebuilding:
         return self._new[id(operation)]
 
     def _layer(self, operation: Any, step: Step) -> Any:
+        edits = self._edits[id(operation)]
         try:
-            return _remade(operation, self._edits[id(operation)])
+            cut = (one for inner in _leaves(step.inside) for one in inner.node.operation.variables)
+            if any(self._sizes.is_cut(one, "makes") for one in cut):
+                return resized(operation, self._changes(operation, step.inside))
+            pair = None if self._splits is None else self._pair(operation, edits)
+            return _remade(operation, edits) if pair is None else pair
         except Exception as error:  # What a user's layer raises is not known here.
             raise UnfitError(step, f"{operation.name} has no config ({error})") from None
+
+    def _pair(self, layer: Any, edits: dict[str, Any]) -> Pair | None:
+        """Two layers for one, if its kernel is its own and has a small rank."""
+        if not can_split(layer) or self._owners[id(layer.variables[0])] != 1:
+            return None
+        kernel = self._sizes.values.of(layer.variables[0])
+        return split(layer, {**layer.get_config(), **edits}, kernel, self._splits)
 
     def _fill(self, old: Any, new: Any, step: Step) -> None:
         """Gives a new layer its weights."""
@@ -172,6 +270,9 @@ class Rebuilding:
         values = [self._sizes.values.of(variable) for variable in old.variables]
         if id(old) in self._sizes.values.new_biases:
             values.append(self._sizes.values.new_biases[id(old)])
+        if isinstance(new, Pair):
+            new.fill(values[1] if len(values) > 1 else None)
+            return
         shapes = [tuple(variable.shape) for variable in new.variables]
         if shapes != [value.shape for value in values]:
             raise UnfitError(step, f"{old.name} has variables of shapes {shapes}")
@@ -181,6 +282,22 @@ class Rebuilding:
             other.assign(self._sizes.values.of(state))
         if hasattr(new, "finalize_state"):
             new.finalize_state()
+
+
+def _leaves(run: Run | None) -> Iterator[Step]:
+    """The calls of layers, those in models and in opened layers in their place."""
+    for step in () if run is None else run.steps:
+        inside = step.run or step.inside
+        if inside is not None:
+            yield from _leaves(inside)
+        elif isinstance(step.node.operation, keras.layers.Layer):
+            yield step
+
+
+def _own(layer: Any) -> list[Any]:
+    """The variables that a layer holds itself."""
+    inner = {id(one) for other in layers_in(layer) for one in other.variables}
+    return [one for one in layer.variables if id(one) not in inner]
 
 
 def _numbered(traced: Traced, place: int) -> Array:
@@ -194,8 +311,13 @@ def _remade(operation: Any, edits: dict[str, Any]) -> Any:
     """A new layer or operation from the config of another and what changes in it."""
     if is_graph(operation):
         raise TypeError("a model whose graph was not read")
+    if is_resized(operation):
+        return type(operation).from_config(operation.get_config())
     config = _unbuilt({**operation.get_config(), **edits})
-    return type(operation).from_config(config)
+    kind = type(operation)
+    if kind is keras.layers.LayerNormalization and edits:
+        kind = PartialLayerNormalization
+    return kind.from_config(config)
 
 
 def _unbuilt(config: Any) -> Any:

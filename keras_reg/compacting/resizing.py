@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_reg.compacting import exact_norms
 from keras_reg.compacting.removal import Removal
 from keras_reg.compacting.survey import Step, Survey
 from keras_reg.compacting.weights import Values
@@ -48,6 +49,22 @@ class Sizes:
         """The length that an axis of a variable gets."""
         slot = self._survey.slots.get((id(variable), axis % len(variable.shape)))
         return variable.shape[axis] if slot is None else len(self.removal.kept(slot.labels))
+
+    def is_cut(self, variable: Any, role: str | None = None) -> bool:
+        """Whether something of a variable goes, on axes with a role if one is given."""
+        return any(
+            self.length(variable, axis) != variable.shape[axis]
+            for axis in range(len(variable.shape))
+            if (slot := self._survey.slots.get((id(variable), axis))) is not None
+            and (role is None or role in slot.roles)
+        )
+
+    def norm(self, layer: Any) -> Array | None:
+        """What is known of the channels that a normalization over channels takes, if they may go.
+
+        None if they stay, as where it is called twice.
+        """
+        return self._survey.norms.get(id(layer))
 
     def kinds(self, variable: Any, axis: int) -> int:
         """The number of different channels that stay on an axis of a variable."""
@@ -179,7 +196,14 @@ def _group_query(layer: Any, step: Any, sizes: Sizes) -> dict[str, Any]:
 
 
 def rescaled(layer: Any, sizes: Sizes) -> None:
-    """Attention divides by the square root of the size of keys: queries make up for a new one."""
+    """Attention divides by the square root of the size of keys: queries make up for a new one.
+
+    So do gains for the mean of the squares of fewer channels.
+    """
+    if isinstance(layer, layers.RMSNormalization) and sizes.norm(layer) is not None:
+        before, after = layer.scale.shape[0], sizes.length(layer.scale, 0)
+        if before != after:
+            sizes.values.scale(layer.scale, exact_norms.gain_factor(before, after))
     if not isinstance(layer, (layers.MultiHeadAttention, layers.GroupQueryAttention)):
         return
     parts = {tuple(one.path.split("/")[-2:]): one for one in layer.weights}
@@ -189,6 +213,15 @@ def rescaled(layer: Any, sizes: Sizes) -> None:
         for name in ("kernel", "bias"):
             if ("query", name) in parts:
                 sizes.values.scale(parts["query", name], math.sqrt(after / before))
+
+
+@_for(layers.LayerNormalization, layers.RMSNormalization)
+def _over_channels(layer: Any, step: Any, sizes: Sizes) -> dict[str, Any]:
+    known = sizes.norm(layer)
+    if known is None:
+        return {}
+    kept = sizes.removal.kept(step.results[0].on(exact_norms.axis_of(layer)))
+    return exact_norms.edits(layer, known, kept)
 
 
 @_for(layers.Reshape)

@@ -15,6 +15,14 @@ from keras_reg.keras_private import layers_in
 from keras_reg.structure.channels.graph import is_graph
 
 
+class Options(NamedTuple):
+    """What `compact` was asked for, see there."""
+
+    multiple_of: int = 1
+    low_rank: bool = False
+    exact_norms: bool = False
+
+
 class Smaller(NamedTuple):
     """A smaller model, and what it follows from.
 
@@ -24,6 +32,8 @@ class Smaller(NamedTuple):
         removal: what goes.
         values: what is kept of variables.
         variables: list of pairs. Variables of the larger model, each with what it became.
+        split: dict from the paths of kernels of which two were made to the shapes of these.
+        compared: dict from the names of the outputs that were compared to the largest difference.
     """
 
     model: Any
@@ -31,12 +41,16 @@ class Smaller(NamedTuple):
     removal: Removal
     values: Values
     variables: list[tuple[Any, Any]]
+    split: dict[str, tuple[tuple[int, ...], ...]]
+    compared: dict[str, float]
 
 
 def compact(
     model: keras.Model,
     *,
     multiple_of: int = 1,
+    low_rank: bool = False,
+    exact_norms: bool = False,
     keep_optimizer: bool = False,
     verify: Any = True,
 ) -> keras.Model:
@@ -55,6 +69,13 @@ def compact(
         model: a built Sequential or Functional model. It is left as it is.
         multiple_of: int >= 1. Numbers of channels are rounded up to multiples of it, with channels
             that could have gone: some hardware is slow at odd sizes.
+        low_rank: bool. Whether a Dense layer, a 1x1 convolution or an embedding whose kernel has a
+            small rank, as `NuclearNorm` leaves it, becomes two layers where that is smaller. The
+            new one is named as the layer, with `_low_rank` at the end. A layer whose kernel has a
+            regularizer or a constraint, or is another layer's too, stays one.
+        exact_norms: bool. Whether constant channels go that LayerNormalization or RMSNormalization
+            takes the mean over. The former becomes a `keras_reg.layers.PartialLayerNormalization`,
+            which `import keras_reg` lets Keras load; the latter gets another gain and epsilon.
         keep_optimizer: bool. Whether the smaller model is compiled as the model is, with its loss,
             metrics and optimizer, whose state is cut as the weights are. A penalty of `Proximal` on
             channels acts on those that are left.
@@ -66,8 +87,8 @@ def compact(
 
     Raises:
         ValueError: if the model is not built or has no graph, if one of its layers cannot be made
-            again from its config, if the outputs differ, or with `keep_optimizer` if the model is
-            not compiled or the state of its optimizer cannot be cut.
+            again from its config, or if the outputs differ. With `keep_optimizer` if the model is
+            not compiled, if the state of its optimizer cannot be cut, or with `low_rank`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="relu")])
@@ -79,30 +100,36 @@ def compact(
         >>> [tuple(weight.shape) for weight in small.weights]
         [(3, 2), (2,), (2, 2), (2,)]
     """
-    check(model, multiple_of)
+    options = Options(multiple_of, low_rank, exact_norms)
+    check(model, options)
     if keep_optimizer:
         check_compiled(model)
-    small = _verified(model, multiple_of, verify)
+        if low_rank:
+            raise ValueError(
+                "Expected `low_rank` or `keep_optimizer`: the state of an optimizer cannot be "
+                "split as kernels are. Received: both"
+            )
+    small = verified(model, options, verify)
     if keep_optimizer:
         carry_over(model, small.model, small.values, small.variables)
     return small.model
 
 
-def _verified(model: Any, multiple_of: int, verify: Any) -> Smaller:
+def verified(model: Any, options: Options, verify: Any) -> Smaller:
     """The smaller model, once its outputs were compared."""
     if verify is False:
-        return built(model, multiple_of, opens=True)
+        return built(model, options, opens=True)
     for opens in (True, False):
-        small = built(model, multiple_of, opens)
+        small = built(model, options, opens)
         try:
-            check_same(model, small.model, None if verify is True else verify)
-            return small
+            compared = check_same(model, small.model, None if verify is True else verify)
+            return small._replace(compared=compared)
         except DifferentError as error:
             difference = error  # The code of an opened layer may depend on sizes: leave all as is.
-    raise ValueError(f"Expected the same outputs. Received outputs that differ by {difference}")
+    raise ValueError(f"Expected the same outputs. Received outputs that differ: {difference}")
 
 
-def check(model: Any, multiple_of: Any) -> None:
+def check(model: Any, options: Options) -> None:
     """Raises ValueError for what cannot be made smaller."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
@@ -122,21 +149,25 @@ def check(model: Any, multiple_of: Any) -> None:
                 "Expected a model without LoRA weights: merge them into the kernels first. "
                 f"Received: {layer.name}"
             )
+    multiple_of = options.multiple_of
     if not isinstance(multiple_of, int) or multiple_of < 1:
         raise ValueError(
             f"Expected `multiple_of` to be an int >= 1. Received: multiple_of={multiple_of!r}"
         )
 
 
-def built(model: Any, multiple_of: int, opens: bool) -> Smaller:
+def built(model: Any, options: Options, opens: bool) -> Smaller:
     """Builds the smaller model. What a layer cannot do without stays, and all is solved again."""
-    survey, run = survey_of(model, opens)
+    survey, run = survey_of(model, opens, options.exact_norms)
     while True:
-        removal = Removal(survey, multiple_of)
+        removal = Removal(survey, options.multiple_of)
         values = Values(survey, removal)
-        rebuilding = Rebuilding(Sizes(survey, removal, values))
+        splits = options.multiple_of if options.low_rank else None
+        rebuilding = Rebuilding(Sizes(survey, removal, values), splits)
         try:
             small = rebuilding.model(model, run)
-            return Smaller(small, survey, removal, values, rebuilding.variables)
         except UnfitError as unfit:
             survey.keep(unfit.step, unfit.why)
+        else:
+            pairs, split = rebuilding.variables, rebuilding.split
+            return Smaller(small, survey, removal, values, pairs, split, {})

@@ -1,13 +1,17 @@
 """removable(model): what `compact` would remove, what it would keep, and why."""
 
+import math
+import pathlib
+import tempfile
+import textwrap
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_reg.compacting import constants
-from keras_reg.compacting.removal import Removal
-from keras_reg.compacting.smaller import built, check
+from keras_reg.compacting.removal import Removal, owner_of
+from keras_reg.compacting.smaller import Options, Smaller, check, verified
 from keras_reg.compacting.survey import Survey
 from keras_reg.structure.weights import is_kernel, path_of
 
@@ -20,15 +24,21 @@ class Resized(NamedTuple):
     Args:
         name: str. The layer.
         before, after: tuples of ints. The shapes.
+        factors: tuple of shapes. Those of the two kernels that take its place with `low_rank`.
     """
 
     name: str
     before: tuple[int, ...]
     after: tuple[int, ...]
+    factors: tuple[tuple[int, ...], ...] = ()
+
+    def __str__(self) -> str:
+        after = " @ ".join(map(str, self.factors or (self.after,)))
+        return f"{self.name} {self.before} -> {after}"
 
 
 class Stays(NamedTuple):
-    """Channels that stay though they are constant.
+    """Channels that stay though they are zero or constant.
 
     Args:
         name: str. The layer that makes them.
@@ -51,6 +61,9 @@ class Compaction:
         parameters: pair of ints. Before and after.
         macs: pair of ints, or None where a length is not known. Multiply-adds for one example.
         size: pair of ints. Bytes of the weights.
+        file_size: pair of ints, or None if the model cannot be saved. Bytes of the `.keras` files,
+            without optimizers.
+        compared: dict from the names of the outputs that were compared to the largest difference.
     """
 
     def __init__(
@@ -61,9 +74,13 @@ class Compaction:
         parameters: tuple[int, int],
         macs: tuple[int, int] | None,
         size: tuple[int, int],
+        file_size: tuple[int, int] | None,
+        compared: dict[str, float],
     ) -> None:
         self.name, self.resized, self.stays = name, resized, stays
-        self.parameters, self.macs, self.size = parameters, macs, size
+        self.parameters, self.macs = parameters, macs
+        self.size, self.file_size = size, file_size
+        self.compared = compared
 
     def __repr__(self) -> str:
         before, after = self.parameters
@@ -73,19 +90,40 @@ class Compaction:
         totals = [f"{self.parameters[0]:,} -> {self.parameters[1]:,} parameters"]
         if self.macs is not None:
             totals.append(f"{self.macs[0]:,} -> {self.macs[1]:,} multiply-adds")
-        totals.append(f"{self.size[0] / 1024:,.1f} -> {self.size[1] / 1024:,.1f} KiB of weights")
-        lines = [self.name, *(f"  {total}" for total in totals)]
-        lines += [f"{one.name} {one.before} -> {one.after}" for one in self.resized]
+        totals.append(f"{_kib(self.size)} of weights")
+        if self.file_size is not None:
+            totals.append(f"{_kib(self.file_size)} in a .keras file")
+        if self.compared:
+            totals.append(f"outputs compared: {', '.join(self.compared)}")
+        lines = [self.name, *(f"  {total}" for total in totals), *map(str, self.resized)]
         lines += [f"{one.name} keeps {one.channels} constant: {one.why}" for one in self.stays]
-        return "\n".join(line if len(line) <= _WIDTH else f"{line[:77]}..." for line in lines)
+        return "\n".join(part for line in lines for part in _wrapped(line))
 
 
-def removable(model: keras.Model, *, multiple_of: int = 1) -> Compaction:
-    """Tells what `compact` would remove, and what would stay though it is constant.
+def _kib(pair: tuple[int, int]) -> str:
+    before, after = (size / 1024 for size in pair)
+    return f"{before:,.1f} -> {after:,.1f} KiB"
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def removable(
+    model: keras.Model,
+    *,
+    multiple_of: int = 1,
+    low_rank: bool = False,
+    exact_norms: bool = False,
+    verify: Any = True,
+) -> Compaction:
+    """Tells what `compact` would remove, and what would stay though it is zero or constant.
+
+    It builds the smaller model, and saves both to a temporary folder to tell the sizes of files.
 
     Args:
         model: a built Sequential or Functional model. It is left as it is.
-        multiple_of: as for `compact`.
+        multiple_of, low_rank, exact_norms, verify: as for `compact`.
 
     Returns:
         A `Compaction`.
@@ -99,45 +137,53 @@ def removable(model: keras.Model, *, multiple_of: int = 1) -> Compaction:
         >>> model.add(keras.layers.Dense(2, name="b"))
         >>> kernel, *others = model.get_weights()
         >>> model.set_weights([kernel * [1.0, 0.0, 0.0, 1.0], *others])
-        >>> print(removable(model))
+        >>> print(removable(model))  # doctest: +ELLIPSIS
         net
           26 -> 14 parameters
           20 -> 10 multiply-adds
           0.1 -> 0.1 KiB of weights
+          ... KiB in a .keras file
+          outputs compared: b
         a (3, 4) -> (3, 2)
         b (4, 2) -> (2, 2)
     """
-    check(model, multiple_of)
-    small, survey, removal, _, _ = built(model, multiple_of, opens=True)
+    options = Options(multiple_of, low_rank, exact_norms)
+    check(model, options)
+    small = verified(model, options, verify)
     return Compaction(
         model.name,
-        tuple(_resized(survey, removal, model)),
-        tuple(_stays(survey, removal, model)),
-        (model.count_params(), small.count_params()),
-        _macs(survey, removal, model),
-        (_bytes(model), _bytes(small)),
+        tuple(_resized(small, model)),
+        tuple(_stays(small.survey, small.removal, model)),
+        (model.count_params(), small.model.count_params()),
+        _macs(small, model),
+        (_bytes(model), _bytes(small.model)),
+        _files(model, small.model),
+        small.compared,
     )
 
 
 def _layer(variable: Any, model: Any) -> str:
-    return path_of(variable).rpartition("/")[0].removeprefix(f"{model.name}/")
+    return owner_of(variable).removeprefix(f"{model.name}/")
 
 
-def _new_shape(survey: Survey, removal: Removal, variable: Any) -> tuple[int, ...]:
-    slots = [survey.slots.get((id(variable), axis)) for axis in range(len(variable.shape))]
-    return tuple(
-        length if slot is None else len(removal.kept(slot.labels))
-        for slot, length in zip(slots, variable.shape, strict=True)
-    )
+def _shapes(small: Smaller, kernel: Any) -> tuple[tuple[int, ...], ...]:
+    """The shape of a kernel in the smaller model, or of the two that take its place."""
+    return small.split.get(path_of(kernel), (_after(small, kernel),))
 
 
-def _resized(survey: Survey, removal: Removal, model: Any) -> list[Resized]:
-    kernels = [one for one in model.weights if is_kernel(one)]
-    rows = [
-        Resized(_layer(one, model), tuple(one.shape), _new_shape(survey, removal, one))
-        for one in kernels
-    ]
-    return [row for row in rows if row.before != row.after]
+def _after(small: Smaller, kernel: Any) -> tuple[int, ...]:
+    kept = small.values.kept(kernel)
+    return tuple(len(kept.get(axis, range(n))) for axis, n in enumerate(kernel.shape))
+
+
+def _resized(small: Smaller, model: Any) -> list[Resized]:
+    rows = []
+    for one in filter(is_kernel, model.weights):
+        shapes, before = _shapes(small, one), tuple(one.shape)
+        if shapes != (before,):
+            factors = shapes if len(shapes) > 1 else ()
+            rows.append(Resized(_layer(one, model), before, _after(small, one), factors))
+    return rows
 
 
 def _stays(survey: Survey, removal: Removal, model: Any) -> list[Stays]:
@@ -152,25 +198,38 @@ def _stays(survey: Survey, removal: Removal, model: Any) -> list[Stays]:
         kept = slot.labels[removal.kept(slot.labels)]
         if "makes" in slot.roles:
             for root in removal.roots[kept][constant[removal.roots[kept]]].tolist():
-                why = removal.reasons.get(root, "read where it is not, or is padded")
+                why = removal.reasons[root].removeprefix(f"{model.name}/")
                 key = _layer(slot.variable, model), why
                 found[key] = found.get(key, 0) + 1
     return [Stays(name, count, why) for (name, why), count in found.items()]
 
 
-def _macs(survey: Survey, removal: Removal, model: Any) -> tuple[int, int] | None:
-    kernels = [one for one in model.weights if is_kernel(one)]
-    times = [survey.times.get(id(one)) for one in kernels]
-    if any(uses is None for uses in times):
-        return None
-    new = [_new_shape(survey, removal, one) for one in kernels]
-    pairs = [
-        (uses * int(np.prod(one.shape)), uses * int(np.prod(shape)))
-        for uses, one, shape in zip(times, kernels, new, strict=True)
-        if uses is not None
-    ]
-    return sum(before for before, _ in pairs), sum(after for _, after in pairs)
+def _macs(small: Smaller, model: Any) -> tuple[int, int] | None:
+    before = after = 0
+    for one in filter(is_kernel, model.weights):
+        uses = small.survey.times.get(id(one))
+        if uses is None:
+            return None
+        before += uses * math.prod(one.shape)
+        after += uses * sum(map(math.prod, _shapes(small, one)))
+    return before, after
 
 
 def _bytes(model: Any) -> int:
     return sum(keras.ops.convert_to_numpy(one).nbytes for one in model.weights)
+
+
+def _files(model: Any, small: Any) -> tuple[int, int] | None:
+    """The sizes of the files of two models, None if one cannot be saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.keras")
+        try:
+            before, after = (_saved(one, path) for one in (model, small))
+        except Exception:  # What the config of a user's layer raises is not known here.
+            return None
+        return before, after
+
+
+def _saved(model: Any, path: pathlib.Path) -> int:
+    model.save(path, include_optimizer=False)
+    return path.stat().st_size

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 from keras import tree
 
-from keras_reg.compacting import constants
+from keras_reg.compacting import constants, exact_norms
 from keras_reg.compacting.contents import content_of
 from keras_reg.compacting.reads import Need, Read, constant_columns
 from keras_reg.structure.channels.graph import Graph, Node, NotReadableError, graph_of, is_graph
 from keras_reg.structure.channels.labels import Array, Traced
 from keras_reg.structure.channels.reader import Call, Reader
+from keras_reg.structure.channels.registry import channels_rule
 
 # Operations that hold no lengths, so that they may stand in the code of a layer that is opened.
 _FREE = (
@@ -31,6 +32,7 @@ class Step(NamedTuple):
         args, kwargs: its arguments, with `Traced` for tensors.
         results: list of `Traced`.
         run: what happened inside, if it is a model with a graph.
+        inside: what happened inside, if it is a layer that was opened.
     """
 
     node: Node
@@ -38,6 +40,7 @@ class Step(NamedTuple):
     kwargs: Any
     results: list[Traced]
     run: "Run | None"
+    inside: "Run | None" = None
 
 
 class Run(NamedTuple):
@@ -54,11 +57,13 @@ class Survey(Reader):
 
     Args:
         opens: bool. Whether layers without a rule are opened. If not, all that they touch stays.
+        exact_norms: bool. Whether constant channels of normalizations over channels may go.
     """
 
-    def __init__(self, opens: bool = True) -> None:
+    def __init__(self, opens: bool = True, exact_norms: bool = False) -> None:
         super().__init__()
-        self.opens = opens
+        self.opens, self.exact_norms = opens, exact_norms
+        self.norms: dict[int, Array] = {}
         self.reads: dict[int, Read] = {}
         self.needs: list[Need] = []
         self.equal: list[tuple[Array, Array]] = []
@@ -135,8 +140,9 @@ class Survey(Reader):
         self.last = None
         results = super().step(node, args, kwargs, tensors)
         self.traced.extend(results)
-        run = self.last if is_graph(node.operation) else None
-        self._steps.append(Step(node, args, kwargs, results, run))
+        is_model = is_graph(node.operation)
+        runs = (self.last, None) if is_model else (None, self.last)
+        self._steps.append(Step(node, args, kwargs, results, *runs))
         return results
 
     def by_rule(self, call: Call) -> list[Traced]:
@@ -145,19 +151,30 @@ class Survey(Reader):
         is_layer = isinstance(call.operation, keras.layers.Layer)
         if self._depth and not is_layer and type(call.operation).__name__ not in _FREE:
             raise NotReadableError("the code of a layer may hold sizes")
-        content = content_of(call.operation)
+        is_exact = self._is_exact(call.operation)
+        content = exact_norms.content if is_exact else content_of(call.operation)
         if content is None:
             raise NotReadableError("what it does with constants is not known")
         self._wrapped = True
         try:
-            found = super().by_rule(call)
+            found = [exact_norms.over_channels(call)] if is_exact else super().by_rule(call)
             results = [Traced(one.shape, one.axes, one.is_constant) for one in found]
         finally:
             self._wrapped = False
         for traced, known in zip(results, content(Content(call, results, self)), strict=True):
             if known is not None:
                 self.know(traced, known)
+        if is_exact:
+            x, axis = call.inputs[0], exact_norms.axis_of(call.operation)
+            known = constants.along(self.known(x), axis)
+            self.norms[id(call.operation)] = np.broadcast_to(known, x.on(axis).shape)
         return results
+
+    def _is_exact(self, operation: Any) -> bool:
+        """Whether channels of a normalization may go: one that is called once, by the model."""
+        is_first = id(operation) not in self.norms
+        is_asked = self.exact_norms and not self._depth and is_first
+        return is_asked and exact_norms.can_be_exact(operation)
 
     def _operand(self, value: Any) -> Any:
         """A variable that an operation is called with is known."""
@@ -174,13 +191,25 @@ class Survey(Reader):
             raise NotReadableError("no rule for this layer")
         with self.inside():
             results = super()._inside(call, node, tensors)
-        why = f"made in {call.name}, whose config may hold their number"
-        for variable in call.operation.variables:
-            for axis in range(len(variable.shape)):
-                slot = self.slots.get((id(variable), axis))
-                if slot is not None and "makes" in slot.roles:
-                    self.labels.pin(slot.labels, why)
+        self._hold(call)
         return results
+
+    def _hold(self, call: Call) -> None:
+        """Of an opened layer only what layers with a rule in it hold can be removed."""
+        assert self.last is not None
+        inner = [step.node.operation for step in self.last.steps if step.run is None]
+        leaves = [one for one in inner if channels_rule(one) is not None]
+        free = {id(v) for one in leaves for v in getattr(one, "variables", ())}
+        slots = [
+            slot
+            for variable in call.operation.variables
+            for axis in range(len(variable.shape))
+            if (slot := self.slots.get((id(variable), axis))) is not None
+        ]
+        is_resized = any(id(one.variable) in free and "makes" in one.roles for one in slots)
+        for slot in slots:
+            if id(slot.variable) not in free and (is_resized or "makes" in slot.roles):
+                self.labels.pin(slot.labels, f"held by {call.name}, whose config has their number")
 
     def in_shape(self, traced: Traced, shape: Any) -> Traced:
         """The same on a tensor some of whose lengths are not known: what is known stays."""
@@ -269,9 +298,9 @@ class Content:
         self.survey.equal.append((first, second))
 
 
-def survey_of(model: Any, opens: bool = True) -> tuple[Survey, Run]:
+def survey_of(model: Any, opens: bool, exact_norms: bool) -> tuple[Survey, Run]:
     """Reads a Sequential or Functional model, with its outputs pinned."""
-    survey, graph = Survey(opens), graph_of(model)
+    survey, graph = Survey(opens, exact_norms), graph_of(model)
     inputs = [Traced(x.shape) for x in graph.inputs]
     outputs = survey.run(graph, inputs)
     for traced in outputs:

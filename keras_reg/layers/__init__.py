@@ -1,6 +1,7 @@
-"""Layers: dropout with schedules."""
+"""Layers: dropout with schedules, and what `compact` puts in the place of normalizations."""
 
 from keras_reg.layers.monte_carlo import mc_dropout
+from keras_reg.layers.partial_layer_normalization import PartialLayerNormalization
 from keras_reg.layers.scheduled import Scheduled
 from keras_reg.layers.scheduled_drop_connect import ScheduledDropConnect
 from keras_reg.layers.scheduled_dropout import (
@@ -30,6 +31,7 @@ register(
 )
 
 __all__ = [
+    "PartialLayerNormalization",
     "Scheduled",
     "ScheduledAlphaDropout",
     "ScheduledDropBlock2D",

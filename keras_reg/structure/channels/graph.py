@@ -1,5 +1,6 @@
 """The calls that a model is made of, in order: layers and operations, with their arguments."""
 
+import functools
 import inspect
 from typing import Any, NamedTuple
 
@@ -55,14 +56,15 @@ def is_graph(model: Any) -> bool:
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         return False
     # A subclass of Model with a `call` of its own keeps none, or one that it need not follow.
-    kinds = (keras.Sequential, type(_functional()))
+    kinds = (keras.Sequential, functional_class())
     return any(type(model).call is kind.call for kind in kinds)
 
 
-def _functional() -> keras.Model:
-    """The smallest Functional model; its class has no public name."""
+@functools.cache
+def functional_class() -> type:
+    """The class of Functional models, which has no public name."""
     x = keras.Input((1,), name="input")
-    return keras.Model(x, x, name="functional")
+    return type(keras.Model(x, x, name="functional"))
 
 
 def graph_of(model: Any, tensors: list[Any] | None = None) -> Graph:
