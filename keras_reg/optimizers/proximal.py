@@ -126,6 +126,7 @@ class Proximal(Wrapper):
         self._support_fixed = self._add_scalar("support_fixed", 0.0)
         # The same, known when a step is compiled.
         self._is_fixed = False
+        self._notice_assignments()
         self._penalized: set = set()
         self._momentum_travel = MomentumTravel()
 
@@ -171,12 +172,22 @@ class Proximal(Wrapper):
                 restart(member)
         self.strength_scale = 0.0
         self._support_fixed.assign(1.0)
-        self._is_fixed = True
 
     def take_rules(self, rules: Rules) -> None:
         """Acts by other rules, which its build checks: those of another model."""
         self._rules = rules
         self._is_from_config = False
+
+    def _notice_assignments(self) -> None:
+        """Follows `support_fixed` whoever assigns to it: `OrbaxCheckpoint`'s files are read so."""
+        assign = self._support_fixed.assign
+
+        def noticed(value: Any) -> Any:
+            result = assign(value)
+            self._is_fixed = bool(ops.convert_to_numpy(self._support_fixed))
+            return result
+
+        self._support_fixed.assign = noticed
 
     def resolve(self, variables: Iterable[Any]) -> list[tuple[Penalty, Any]]:
         """The pairs of a penalty and a variable that this optimizer acts on.
@@ -243,16 +254,6 @@ class Proximal(Wrapper):
     def _own_variables(self) -> dict[str, Any]:
         own = {"strength_scale": self._strength_scale, "support_fixed": self._support_fixed}
         return {**own, **self._momentum_travel.by_name()}
-
-    def load_own_variables(self, store: Any) -> None:
-        """Sets this optimizer's own state, or warns that the file is another optimizer's."""
-        super().load_own_variables(store)
-        self._is_fixed = bool(ops.convert_to_numpy(self._support_fixed))
-
-    def set_weights(self, weights: Any) -> None:
-        """Sets the values of `variables`."""
-        super().set_weights(weights)
-        self._is_fixed = bool(ops.convert_to_numpy(self._support_fixed))
 
     def build(self, variables: Iterable[Any]) -> None:
         """Builds the wrapped optimizer, and what the proximal step keeps for each momentum."""
