@@ -19,6 +19,7 @@ from keras_reg.ops.grouping import Across, Place
 from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.channel_groups import ChannelGroups, same_paths
 from keras_reg.regularizers import L1, MCP, GroupLasso, SparseGroupLasso, TopK
+from keras_reg.report.sparsity import Meter
 
 BACKEND = keras.backend.backend()
 
@@ -537,3 +538,27 @@ def test_report_and_repr_of_penalties_on_channels():
     assert "Channels(net: 3 groups" in repr(model.optimizer)
     assert "a" in str(kr.sparsity(model))
     assert not model.optimizer.left_out(model.trainable_variables[:6])
+
+
+@pytest.mark.parametrize(
+    ("penalty", "phi"),
+    [
+        (GroupLasso(0.5), lambda w: np.sqrt(w.size) * np.sqrt(np.sum(w**2))),
+        (
+            SparseGroupLasso(0.5, l1_ratio=0.3),
+            lambda w: 0.3 * np.abs(w).sum() + 0.7 * np.sqrt(w.size) * np.sqrt(np.sum(w**2)),
+        ),
+    ],
+)
+def test_reports_have_the_value_of_a_penalty_on_channels(penalty, phi):
+    model = compiled(lambda m: {kr.channels(m).matching("a"): penalty, "out/bias": L1(2.0)})
+    model.get_layer("out").bias.assign([1.0, -2.0, 0.0])
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.strength_scale = 3.0
+    values = arrays(model)
+    (masks,) = [channels for channels in members(model) if "net/a/kernel" in channels[0]]
+    rows = [np.concatenate([values[p][m].ravel() for p, m in one.items()]) for one in masks]
+    expected = 3.0 * (0.5 * sum(map(phi, rows)) + 2.0 * 3.0)
+    assert kr.sparsity(model).penalty == pytest.approx(expected, rel=1e-5)
+    again = Meter(model, over_time=True).measure()
+    assert again.penalty == pytest.approx(expected, rel=1e-5)

@@ -246,6 +246,10 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         """`prox_of_groups` of float32 or float64 tensors of one dtype."""
         raise NotImplementedError(f"Groups that span variables are not defined for {self}")
 
+    def _omega_of_groups(self, ws: list[Any], grouping: Grouping) -> Any:
+        """Omega over groups of float tensors of one dtype."""
+        raise NotImplementedError(f"Groups that span variables are not defined for {self}")
+
     def _scale(self, step: Any, iteration: Any, dtype: Any) -> Any:
         """step * strength."""
         if iteration is None:

@@ -146,6 +146,11 @@ class RadialPenalty(Penalty):
             factors.append(self._prox(norms, scale * weight) / norms)
         return [w * one for w, one in zip(ws, grouping.spread(factors), strict=True)]
 
+    def _omega_of_groups(self, ws: list[Any], grouping: Grouping) -> Any:
+        weights = set_weights(grouping, self.size_scaling)
+        pairs = zip(grouping.norms(ws), weights, strict=True)
+        return sum(weight * ops.sum(self._value(norms)) for norms, weight in pairs)
+
     def check_grouping(self, grouping: Grouping) -> None:
         super().check_grouping(grouping)
         check_no_groups(self)

@@ -140,6 +140,16 @@ class SparseGroupLasso(Penalty):
             factors.append(soft_threshold(norms, whole) / norms)
         return [w * one for w, one in zip(shrunk, grouping.spread(factors), strict=True)]
 
+    def _omega_of_groups(self, ws: list[Any], grouping: Grouping) -> Any:
+        in_none = [ops.zeros((count,), "bool") for count in grouping.counts]
+        others = grouping.spread(in_none, ops.logical_and)
+        single = sum(
+            ops.sum(ops.where(other, 0.0, ops.abs(w))) for w, other in zip(ws, others, strict=True)
+        )
+        pairs = zip(grouping.norms(ws), set_weights(grouping, self.size_scaling), strict=True)
+        whole = sum(weight * ops.sum(norms) for norms, weight in pairs)
+        return self.l1_ratio * single + (1 - self.l1_ratio) * whole
+
     def check_grouping(self, grouping: Grouping) -> None:
         super().check_grouping(grouping)
         check_no_groups(self)

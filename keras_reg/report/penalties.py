@@ -20,19 +20,21 @@ from keras_reg.structure import path_of
 
 
 class Term(NamedTuple):
-    """A penalty on a variable, in the loss or in `Proximal`.
+    """A penalty on a variable, in the loss or in `Proximal`, or on several variables together.
 
     Args:
-        variable: the variable.
+        variable: the variable, or a tuple of them.
         penalty: a `Penalty`, or a regularizer of Keras.
         clock: a variable that counts the updates, which a schedule follows; None in the loss.
         scale: a variable that all strengths of a `Proximal` are multiplied with, or None.
+        grouping: which weights of several variables form each group, or None.
     """
 
     variable: Any
     penalty: Any
     clock: Any
     scale: Any = None
+    grouping: Any = None
 
 
 def terms_of(model: Any) -> list[Term]:
@@ -54,9 +56,9 @@ def terms_of(model: Any) -> list[Term]:
         except ValueError:
             entries = []  # The optimizer says what does not fit when it is built.
         clock, scale = proximal.iterations, proximal.strength_scale
-        # What spans several variables has no value on one.
-        alone = [entry for entry in entries if entry.grouping is None]
-        terms += [Term(entry.variables[0], entry.penalty, clock, scale) for entry in alone]
+        for penalty, variables, grouping in entries:
+            on = variables[0] if grouping is None else variables
+            terms.append(Term(on, penalty, clock, scale, grouping))
     return [term for term in terms if not isinstance(term.penalty, Projection)]
 
 
@@ -69,23 +71,39 @@ def _in_loss(variable: Any) -> Any:
 
 
 def penalty_values(terms: list[Term], is_compiled: bool = False) -> dict[int, float]:
-    """The value of the penalties on each variable, by its `id`.
+    """The value of the penalties on each variable, or group of them, by its `id`.
 
     Args:
         terms: the penalties.
         is_compiled: bool. Whether to compile, which is worth it for what is read again and again.
     """
-    if not terms:
-        return {}
+    spanning = [term for term in terms if term.grouping is not None]
+    found = {id(term.grouping): _of_groups(term, is_compiled) for term in spanning}
+    terms = [term for term in terms if term.grouping is None]
     in_numpy = [not is_compiled and _is_in_numpy(term.penalty) for term in terms]
     at_once, others = (
         [term for term, is_one in zip(terms, in_numpy, strict=True) if is_one is wanted]
         for wanted in (True, False)
     )
-    found: dict[int, float] = {}
     for term, value in [*_in_numpy(at_once), *_by_tensors(others, is_compiled)]:
         found[id(term.variable)] = found.get(id(term.variable), 0.0) + value
     return found
+
+
+def _of_groups(term: Term, is_compiled: bool) -> float:
+    is_worth_it = is_compiled or compiles_each_operation()
+    omega = _compiled_omega if is_worth_it and term.penalty.compilable else _omega_of_groups
+    value = omega([read(variable) for variable in term.variable], term.penalty, term.grouping)
+    return _strength_now(term) * float(ops.convert_to_numpy(value))
+
+
+def _omega_of_groups(ws: list[Any], penalty: Penalty, grouping: Any) -> Any:
+    return penalty._omega_of_groups(
+        [ops.stop_gradient(ops.cast(w, "float32")) for w in ws], grouping
+    )
+
+
+_compiled_omega = compiled(_omega_of_groups, static_argnums=(1, 2))
 
 
 def _by_tensors(terms: list[Term], is_compiled: bool) -> list[tuple[Term, float]]:
