@@ -32,6 +32,7 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/typed_examples.py
 
 notebooks: .venv/dev
 	$(BIN)/python -m pytest -n 2 -q -m notebook

@@ -1,6 +1,7 @@
 """regularize(model, rules): penalties for a model that exists already."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -12,7 +13,7 @@ from keras_reg.optimizers.rules import Rules
 from keras_reg.regularizers import Penalty
 from keras_reg.structure import KeptRegularizer, RegularizerAttribute, path_of
 
-Penalties = Penalty | dict[str, Penalty] | None
+Penalties = Penalty | Mapping[str, Penalty] | None
 
 
 class Attached(NamedTuple):
@@ -131,7 +132,7 @@ def _check_rules(rules: Any) -> None:
         structure.check_pattern(pattern)
 
 
-def _named(model: keras.Model, rules: Penalty | dict[str, Penalty]) -> list[tuple[Any, Penalty]]:
+def _named(model: keras.Model, rules: Penalty | Mapping[str, Penalty]) -> list[tuple[Any, Penalty]]:
     """The trainable variables that the rules name, each with its penalty."""
     trainable = {id(variable) for variable in model.trainable_weights}
     if isinstance(rules, Penalty):

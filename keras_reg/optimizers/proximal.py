@@ -1,7 +1,7 @@
 """Proximal: any Keras optimizer, with a proximal step after each of its updates."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -108,7 +108,7 @@ class Proximal(Wrapper):
     def __init__(
         self,
         optimizer: Any,
-        penalties: Penalty | dict[str, Penalty],
+        penalties: Penalty | Mapping[Any, Penalty],
         every: int = 1,
         metric: str = "euclidean",
         name: str | None = None,
@@ -131,7 +131,7 @@ class Proximal(Wrapper):
         self._momentum_travel = MomentumTravel()
 
     @property
-    def penalties(self) -> Penalty | dict[str, Penalty]:
+    def penalties(self) -> Penalty | dict[Any, Penalty]:
         """The penalties, as they were given."""
         return self._rules.penalties
 

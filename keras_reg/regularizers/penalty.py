@@ -7,7 +7,7 @@ import numbers
 import reprlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -154,7 +154,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         """Whether what this penalty does depends on which axes are outputs and inputs."""
         return isinstance(getattr(self, self._axis_argument, None), str)
 
-    def placed(self, layout: Layout, path: str = "") -> "Penalty":
+    def placed(self, layout: Layout, path: str = "") -> Self:
         """This penalty for weights of a layout: the axes it names "outputs" or "inputs" as numbers.
 
         Args:
