@@ -45,7 +45,7 @@ class Rebuilding:
         self._plan(run)
         every = [] if self._splits is None else [model, *layers_in(model)]
         self._owners = collections.Counter(id(one) for layer in every for one in _own(layer))
-        small = self._model(model, run)
+        small = self._model(model, run) if is_graph(model) else self._in_code(model, run)
         for old, new, step in self._pairs.values():
             self._fill(old, new, step)
         return small
@@ -156,6 +156,21 @@ class Rebuilding:
             )
         if not model.trainable:
             small.trainable = False
+        return small
+
+    def _in_code(self, model: Any, run: Run) -> Any:
+        """A model that keeps no graph: its code stays."""
+        (step,) = run.steps
+        if step.inside is None:
+            raise ValueError(
+                "Expected a Sequential or Functional model, or one whose `call` can be read. "
+                f"Received: {model.name}, of class {type(model).__name__}"
+            )
+        try:
+            small = resized(model, self._changes(model, step.inside))
+        except Exception as error:  # What a user's class raises is not known here.
+            raise UnfitError(step, f"{model.name} has no config ({error})") from None
+        self._pairs[id(model)] = model, small, step
         return small
 
     def _is_changed_inside(self, model: Any, run: Run) -> bool:

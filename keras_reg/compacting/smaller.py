@@ -66,7 +66,7 @@ def compact(
     In other cases zeros could have come back.
 
     Args:
-        model: a built Sequential or Functional model. It is left as it is.
+        model: a built model. It is left as it is.
         multiple_of: int >= 1. Numbers of channels are rounded up to multiples of it, with channels
             that could have gone: some hardware is slow at odd sizes.
         low_rank: bool. Whether a Dense layer, a 1x1 convolution or an embedding whose kernel has a
@@ -86,7 +86,7 @@ def compact(
         `keep_optimizer`.
 
     Raises:
-        ValueError: if the model is not built or has no graph, if one of its layers cannot be made
+        ValueError: if the model is not built or cannot be read, if one of its layers cannot be made
             again from its config, or if the outputs differ. With `keep_optimizer` if the model is
             not compiled, if the state of its optimizer cannot be cut, or with `low_rank`.
 
@@ -119,7 +119,7 @@ def verified(model: Any, options: Options, verify: Any) -> Smaller:
     """The smaller model, once its outputs were compared."""
     if verify is False:
         return built(model, options, opens=True)
-    for opens in (True, False):
+    for opens in (True, False) if is_graph(model) else (True,):
         small = built(model, options, opens)
         try:
             compared = check_same(model, small.model, None if verify is True else verify)
@@ -133,10 +133,9 @@ def check(model: Any, options: Options) -> None:
     """Raises ValueError for what cannot be made smaller."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
-    if not model.built or not is_graph(model):
+    if not model.built:
         raise ValueError(
-            "Expected a built Sequential or Functional model. "
-            f"Received: {model.name}, of class {type(model).__name__}"
+            f"Expected a built model. Received: {model.name}, of class {type(model).__name__}"
         )
     for layer in layers_in(model):
         if getattr(layer, "quantization_mode", None) is not None:

@@ -122,7 +122,7 @@ def removable(
     It builds the smaller model, and saves both to a temporary folder to tell the sizes of files.
 
     Args:
-        model: a built Sequential or Functional model. It is left as it is.
+        model: a built model. It is left as it is.
         multiple_of, low_rank, exact_norms, verify: as for `compact`.
 
     Returns:

@@ -11,7 +11,14 @@ from keras import tree
 from keras_reg.compacting import constants, exact_norms
 from keras_reg.compacting.contents import content_of
 from keras_reg.compacting.reads import Need, Read, constant_columns
-from keras_reg.structure.channels.graph import Graph, Node, NotReadableError, graph_of, is_graph
+from keras_reg.structure.channels.graph import (
+    Graph,
+    Node,
+    NotReadableError,
+    graph_of,
+    graph_of_call,
+    is_graph,
+)
 from keras_reg.structure.channels.labels import Array, Traced
 from keras_reg.structure.channels.reader import Call, Reader
 from keras_reg.structure.channels.registry import channels_rule
@@ -299,8 +306,9 @@ class Content:
 
 
 def survey_of(model: Any, opens: bool, exact_norms: bool) -> tuple[Survey, Run]:
-    """Reads a Sequential or Functional model, with its outputs pinned."""
-    survey, graph = Survey(opens, exact_norms), graph_of(model)
+    """Reads a model, with its outputs pinned."""
+    survey = Survey(opens, exact_norms)
+    graph = graph_of(model) if is_graph(model) else graph_of_call(model)
     inputs = [Traced(x.shape) for x in graph.inputs]
     outputs = survey.run(graph, inputs)
     for traced in outputs:

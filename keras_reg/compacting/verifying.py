@@ -9,7 +9,7 @@ import numpy as np
 from keras import tree
 
 from keras_reg.compacting.weights import states_of
-from keras_reg.structure.channels.graph import graph_of, is_graph
+from keras_reg.structure.channels.graph import Graph, graph_of, graph_of_call, is_graph
 from keras_reg.structure.channels.labels import Array
 
 # Lengths that are tried where an input has none. Many convolutions need 32 pixels or more, those of
@@ -58,6 +58,9 @@ def _names(model: Any) -> list[str]:
     """For each output the keys that lead to it, or the layer that makes it."""
     found: list[str] = []
     names = getattr(model, "output_names", [])
+    if not is_graph(model):
+        count = len(tree.flatten(graph_of_call(model).outputs))
+        return [f"{model.name}/{number}" for number in range(count)]
     structure = getattr(model, "output", model.outputs[0])  # A Sequential model lacks it.
     pairs = tree.flatten_with_path(structure)
     for number, (path, _) in enumerate(pairs):
@@ -102,8 +105,9 @@ def _run(model: Any, x: Any) -> tuple[Any, list[Array]]:
     if x is not None:
         return x, _outputs(model, x)
     failure: Exception | None = None
-    for length in _LENGTHS if any(None in one.shape[1:] for one in model.inputs) else (7,):
-        inputs = _drawn(model, length)
+    graph = graph_of(model) if is_graph(model) else graph_of_call(model)
+    for length in _LENGTHS if any(None in one.shape[1:] for one in graph.inputs) else (7,):
+        inputs = _drawn(model, graph, length)
         try:
             return inputs, _outputs(model, inputs)
         except Exception as error:  # What a backend raises for sizes that are too small.
@@ -162,12 +166,15 @@ def _nudged(value: Array, rng: Any) -> Array:
     return (value * (1 + step * signs)).astype(value.dtype)
 
 
-def _drawn(model: Any, length: int) -> Any:
+def _drawn(model: Any, graph: Graph, length: int) -> Any:
     """Random inputs, in the structure that the model takes."""
     rng = np.random.default_rng(0)
-    pairs = zip(model.inputs, _words(model), strict=True)
+    pairs = zip(graph.inputs, _words(graph), strict=True)
     arrays = [_array(tensor, words, length, rng) for tensor, words in pairs]
-    return tree.pack_sequence_as(model.input, arrays) if len(arrays) > 1 else arrays[0]
+    if len(arrays) == 1:
+        return arrays[0]
+    given = model.input if is_graph(model) else graph.nodes[0].args[0]
+    return tree.pack_sequence_as(given, arrays)
 
 
 def _array(tensor: Any, words: int | None, length: int, rng: Any) -> Array:
@@ -183,16 +190,15 @@ def _array(tensor: Any, words: int | None, length: int, rng: Any) -> Array:
     return rng.normal(size=shape).astype(dtype)
 
 
-def _words(model: Any) -> list[int | None]:
+def _words(graph: Graph) -> list[int | None]:
     """For each input the number of rows of the embedding that it chooses from."""
-    graph = graph_of(model)
     found: dict[int, int] = {}
     for node in graph.nodes:
         tensors = tree.flatten((node.args, node.kwargs))
         if isinstance(node.operation, keras.layers.Embedding):
             rows: list[int | None] = [node.operation.input_dim]
         elif is_graph(node.operation):
-            rows = _words(node.operation)
+            rows = _words(graph_of(node.operation))
         else:
             continue
         for tensor, count in zip(tensors, rows, strict=False):

@@ -22,6 +22,7 @@ def register(
     scale: Callable | None = None,
     regularizers: Mapping[str, str] | None = None,
     channels: Any = None,
+    constants: Any = None,
 ) -> None:
     """Says what a class of layers is, to everything in this package that looks into models.
 
@@ -49,6 +50,10 @@ def register(
         channels: `channels(call)` sends channels through a `keras_reg.structure.channels.Call`: it
             says which axes of the layer's variables they index, and returns the `Traced` outputs.
             Subclasses that override a method do not inherit it.
+        constants: `constants(content)` tells `compact` what comes out of inputs that are constant:
+            for each result an array of its rank with the values, NaN where they are not known, and
+            length 1 on axes along which nothing differs; or None. `content.knowns` has such arrays
+            for the inputs. It goes with a rule for `channels` of the same class.
 
     Raises: TypeError if `kind` is no class of layers.
 
@@ -73,6 +78,7 @@ def register(
         "scale": scale,
         "regularizers": regularizers,
         "channels": channels,
+        "constants": constants,
     }
     given = {name: rule for name, rule in rules.items() if rule is not None}
     _RULES.setdefault(kind, {}).update(given)

@@ -18,9 +18,13 @@ for_layers, for_operations = _BOOK.for_layers, _BOOK.for_operations
 def content_of(operation: Any) -> Rule | None:
     """The rule of a layer or operation, None if it has none.
 
-    A class that has a rule for its channels of its own must have one here, too.
+    A class that has a rule for its channels of its own must have one here, too, or one that
+    `register` was given.
     """
     if not isinstance(operation, keras.layers.Layer):
         return _BOOK.operations.get(type(operation).__name__)
     kind, _ = registered(operation, "channels")
-    return None if kind is None else _LAYERS.get(kind)
+    if kind is None or kind in _LAYERS:
+        return _LAYERS.get(kind)
+    base, rule = registered(operation, "constants")
+    return rule if base is kind else None

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import tree
 
+from keras_reg.keras_private import unrecorded
+
 
 class Node(NamedTuple):
     """One call of a layer or an operation.
@@ -81,6 +83,32 @@ def graph_of(model: Any, tensors: list[Any] | None = None) -> Graph:
         ['Dense', 'Relu']
     """
     return listed(model.inputs, model.outputs, tensors or model.inputs)
+
+
+def graph_of_call(model: Any) -> Graph:
+    """One call of a model that keeps no graph, on inputs like those that it was built on.
+
+    Raises:
+        ValueError: if its inputs are not known, or its code does not run on symbolic tensors.
+    """
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if shapes is None:
+        raise ValueError(
+            "Expected a model that was built on one input, or a Sequential or Functional one. "
+            f"Received: {model.name}, whose inputs are not known"
+        )
+    flat = tree.flatten(tree.map_shape_structure(keras.KerasTensor, shapes))
+    inputs = [input_like(x, number) for number, x in enumerate(flat)]
+    given = tree.pack_sequence_as(tree.map_shape_structure(keras.KerasTensor, shapes), inputs)
+    with unrecorded(model):
+        try:
+            outputs = model.compute_output_spec(given)
+        except Exception as error:  # What the code of a user's model raises is not known here.
+            raise ValueError(
+                "Expected a model whose `call` runs on symbolic tensors. "
+                f"Received: {model.name}: {error}"
+            ) from error
+    return Graph(inputs, [Node(model, (given,), {}, tree.flatten(outputs))], outputs)
 
 
 def listed(inputs: list[Any], outputs: list[Any], tensors: list[Any]) -> Graph:
