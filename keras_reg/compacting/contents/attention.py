@@ -52,8 +52,8 @@ def _as_many(content: Any, parts: dict[str, Any], query: Any) -> None:
     sizes = content.labels(parts["query/kernel"], 2)
     values = content.labels(parts["value/kernel"], 2)
     is_grouped = isinstance(content.operation, layers.GroupQueryAttention)
-    # JAX has one kernel for both sizes, and a file may be read there.
-    if len(sizes) == len(values):
+    # JAX has one kernel for both sizes.
+    if len(sizes) == len(values) and (is_grouped or keras.backend.backend() == "jax"):
         content.as_many(sizes, values)
     if is_grouped:
         content.as_many(query.on(-1), content.labels(parts["attention_output/kernel"], 2))
