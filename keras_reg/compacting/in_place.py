@@ -62,8 +62,10 @@ def _made(config: dict[str, Any], scope: Any = None) -> Any:
         _become(inside[one["place"]], one["config"], one["build"])
     for one in [layer, *inside]:
         forget_parameters(one)
-    vars(layer)[_KEPT] = config
-    object.__setattr__(layer, "__class__", _kind(type(layer)))
+    if config["sizes"]:
+        vars(layer)[_KEPT] = config
+        kind: Any = type(layer)
+        object.__setattr__(layer, "__class__", _kind(kind))
     return layer
 
 

@@ -264,7 +264,7 @@ class Rebuilding:
         edits = self._edits[id(operation)]
         try:
             cut = (one for inner in _leaves(step.inside) for one in inner.node.operation.variables)
-            if any(self._sizes.is_cut(one, "makes") for one in cut):
+            if step.inside is not None and any(self._sizes.is_cut(one, "makes") for one in cut):
                 return resized(operation, self._changes(operation, step.inside))
             pair = None if self._splits is None else self._pair(operation, edits)
             return _remade(operation, edits) if pair is None else pair
@@ -276,7 +276,7 @@ class Rebuilding:
         if not can_split(layer) or self._owners[id(layer.variables[0])] != 1:
             return None
         kernel = self._sizes.values.of(layer.variables[0])
-        return split(layer, {**layer.get_config(), **edits}, kernel, self._splits)
+        return split(layer, {**layer.get_config(), **edits}, kernel, self._splits or 1)
 
     def _fill(self, old: Any, new: Any, step: Step) -> None:
         """Gives a new layer its weights."""
@@ -295,6 +295,9 @@ class Rebuilding:
             variable.assign(value.astype(variable.dtype) if value.dtype == "float64" else value)
         for state, other in zip(states_of(old), states_of(new), strict=True):
             other.assign(self._sizes.values.of(state))
+        for one, other in zip(layers_in(old), layers_in(new), strict=True):
+            if one.trainable != other.trainable:  # What was frozen later is in no config.
+                other.trainable = one.trainable
         if hasattr(new, "finalize_state"):
             new.finalize_state()
 

@@ -24,7 +24,9 @@ def content_of(operation: Any) -> Rule | None:
     if not isinstance(operation, keras.layers.Layer):
         return _BOOK.operations.get(type(operation).__name__)
     kind, _ = registered(operation, "channels")
-    if kind is None or kind in _LAYERS:
-        return _LAYERS.get(kind)
+    if kind is None:
+        return None
+    if kind in _LAYERS:
+        return _LAYERS[kind]
     base, rule = registered(operation, "constants")
     return rule if base is kind else None

@@ -63,7 +63,7 @@ def is_graph(model: Any) -> bool:
 
 
 @functools.cache
-def functional_class() -> type:
+def functional_class() -> Any:
     """The class of Functional models, which has no public name."""
     x = keras.Input((1,), name="input")
     return type(keras.Model(x, x, name="functional"))
