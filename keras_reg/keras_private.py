@@ -120,6 +120,21 @@ def unrecorded(layer: Any) -> Iterator[None]:
             values[:] = before
 
 
+def is_stateless() -> bool:
+    """Whether this runs in a `keras.StatelessScope`, as all training does on JAX.
+
+    Example:
+        >>> is_stateless()
+        False
+    """
+    return _scope() is not None
+
+
+def _scope() -> Any:
+    with keras.StatelessScope(initialize_variables=False) as inner:
+        return inner.original_scope
+
+
 def notes_of_step(layer: Any) -> dict:
     """A dict that lives as long as what a training step runs: the outermost call, that of a model.
 
@@ -128,8 +143,7 @@ def notes_of_step(layer: Any) -> dict:
     a `keras.StatelessScope`. So does a symbolic run inside of a call: it has notes of its own. When
     a layer's own `call` was called from outside, it is an empty dict each time.
     """
-    with keras.StatelessScope(initialize_variables=False) as inner:
-        holder = inner.original_scope
+    holder = _scope()
     if holder is None:
         holder = layer._get_call_context()
         if not hasattr(holder, "training"):  # Made for this question: no layer was called.

@@ -16,6 +16,7 @@ from keras_reg.keras_private import (
     compile_arguments,
     forget_parameters,
     forget_traces,
+    is_stateless,
     keys_of,
     layers_in,
     nodes_of,
@@ -94,6 +95,13 @@ def test_calls_that_are_taken_back():
         assert len(outer.inner._inbound_nodes) == inner + 1
     assert len(outer.inner._inbound_nodes) == inner
     assert len(outer._inbound_nodes) == 1
+
+
+def test_training_without_state_is_told_from_calls():
+    assert not is_stateless()
+    with keras.StatelessScope():
+        assert is_stateless()
+    assert not is_stateless()
 
 
 def test_notes_of_a_step_last_as_long_as_the_outermost_call_or_stateless_scope():

@@ -148,6 +148,7 @@ NO_OPERATION = {
     "read",
     "recomputed",
     "reduced_axes",
+    "records_gradients",
     "replica_id",
     "slices_of_a_sum",
     "stacked",

@@ -1,5 +1,8 @@
 """mc_dropout: training calls that are samples at the rate of one step."""
 
+import contextlib
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +15,14 @@ from keras_reg.schedules import Linear
 
 def numpy(tensor):
     return ops.convert_to_numpy(tensor)
+
+
+def after_training(model, x):
+    """A training call that trains nothing, of which a warning tells unless gradients are on."""
+    if keras.backend.backend() == "torch":
+        return numpy(model(x, training=True))
+    with pytest.warns(UserWarning, match="counts as one, from 2 to 3.*mc_dropout"):
+        return numpy(model(x, training=True))
 
 
 def dropped(rate, **kwargs):
@@ -36,7 +47,7 @@ def test_samples_differ_at_one_rate_and_the_schedule_stands_still():
     agreement = (kept[:, None] == kept[None]).mean(axis=-1)
     np.testing.assert_allclose(agreement, 0.625 + 0.375 * np.eye(6), atol=0.04)
     # What follows in training is no sample seen before.
-    following = numpy(model(x, training=True)).ravel() != 0
+    following = after_training(model, x).ravel() != 0
     np.testing.assert_allclose((kept == following).mean(axis=1), 0.625, atol=0.04)
 
 
@@ -91,3 +102,30 @@ def test_what_cannot_be_sampled_is_refused():
         refused = pytest.raises(ValueError, match="Expected `seed` to be an int")
         with refused, mc_dropout(model, seed=seed):
             pass
+
+
+@pytest.mark.parametrize("rate", [Linear(0.0, 1.0, steps=8), 0.5])
+def test_samples_that_move_a_schedule_are_told_of_once(rate):
+    model, dropout = dropped(rate)
+    x = np.ones((4, 40), "float32")
+    without_gradients = torch_gradients = contextlib.nullcontext
+    if keras.backend.backend() == "torch":
+        import torch
+
+        without_gradients, torch_gradients = torch.no_grad, torch.enable_grad
+    with warnings.catch_warnings(record=True) as caught, without_gradients():
+        warnings.simplefilter("always")
+        model(x, training=True)  # Nothing says yet that this is no training.
+        with torch_gradients():
+            model.fit(x, x, batch_size=2, verbose=0)
+        with mc_dropout(model):
+            model(x, training=True)
+        early = len(told(caught))
+        for _ in range(2):
+            model(x, training=True)
+    assert (early, len(told(caught))) == (0, int(callable(rate)))
+    assert dropout.step == 5
+
+
+def told(caught):
+    return [each for each in caught if "mc_dropout" in str(each.message)]

@@ -1,6 +1,7 @@
 """What all scheduled layers share: a rate that may be a schedule, a step and a seed."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.keras_private import notes_of_step
-from keras_reg.ops.backend import read, replica_id
+from keras_reg.keras_private import is_stateless, notes_of_step
+from keras_reg.ops.backend import read, records_gradients, replica_id
 from keras_reg.ops.random import hash32, replica_seed
 from keras_reg.ops.updates import latest_state, next_state
 
@@ -30,7 +31,8 @@ class Scheduled(keras.layers.Layer):
     A step is a training call of the outermost model or layer. A layer that a model uses more than
     once counts one step, at one rate, and draws another mask for each of its uses. A step that
     calls the model twice counts two. For training calls that are no steps there is
-    `keras_reg.layers.mc_dropout`.
+    `keras_reg.layers.mc_dropout`: nothing in the call itself tells. Where it is clear that a call
+    after training is none, as no gradient can be taken of it, a warning says so, once.
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
     model uses the layer once and was called once in between. Under a `keras.RematScope` it runs
@@ -54,6 +56,7 @@ class Scheduled(keras.layers.Layer):
         self.seed = _check_seed(seed)
         self.supports_masking = True
         self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self._has_trained = self._is_sampled = self._has_warned = False
         # As Keras's own: nothing is left to build, unless a subclass says how.
         self.built = type(self).build is keras.layers.Layer.build
 
@@ -94,9 +97,11 @@ class Scheduled(keras.layers.Layer):
         for word in (*before.tolist(), seed):
             start = hash32(start, word)
         state.assign(np.array([step - _SIGN, start % _SIGN], "int32").astype(before.dtype))
+        self._is_sampled = True
         try:
             yield
         finally:
+            self._is_sampled = False
             state.assign(before)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -125,6 +130,7 @@ class Scheduled(keras.layers.Layer):
 
     def _draw(self) -> tuple[Any, Any, Any]:
         """Rate, seed and step of this training call, which is counted if it begins a step."""
+        self._warn_of_samples()
         counted, number = self._count()
         state = ops.cast(counted, "int32")
         seed, step = state[0], state[1]
@@ -132,6 +138,20 @@ class Scheduled(keras.layers.Layer):
         if number > 0:
             seed = hash32(ops.array(number, "int32"), seed)
         return rate, replica_seed(seed, replica_id()), step
+
+    def _warn_of_samples(self) -> None:
+        """Warns, once, of a call that moves a schedule after training and is no training step."""
+        if is_stateless() or records_gradients():
+            self._has_trained = True
+        elif self._has_trained and callable(self.rate) and not self._is_sampled | self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"The schedule of {self.name} follows training steps, and this call with "
+                f"`training=True` counts as one, from {self.step} to {self.step + 1}, though no "
+                "gradient can be taken of it. For samples at inference use "
+                "`with keras_reg.layers.mc_dropout(model):`; `layer.step` can be set",
+                stacklevel=2,
+            )
 
     def _count(self) -> tuple[Any, int]:
         """The state of the step under way, and how many calls of this layer it has seen."""
