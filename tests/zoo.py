@@ -36,7 +36,7 @@ Proximal = kr.optimizers.Proximal
 # by side in it. Every expert has outputs of its own.
 PLAIN = ((-2,), (-1,))
 DEPTHWISE = ((), (-2, -1))
-EXPERTS = ((-2,), (0, -1))
+EXPERTS = ((-2,), (-3, -1))
 AXES = {
     "Conv1D": {"kernel": PLAIN},
     "Conv2D": {"kernel": PLAIN},

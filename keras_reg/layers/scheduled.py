@@ -11,9 +11,9 @@ from keras import ops
 
 from keras_reg import schedules
 from keras_reg.keras_private import is_stateless, notes_of_step
-from keras_reg.ops.backend import read, records_gradients, replica_id
+from keras_reg.ops.backend import read, replica_id
 from keras_reg.ops.random import hash32, replica_seed
-from keras_reg.ops.updates import latest_state, next_state
+from keras_reg.ops.updates import latest_state, next_state, records_gradients
 
 _STATE = "seed_generator_state"
 _SIGN = 2**31

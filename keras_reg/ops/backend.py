@@ -346,28 +346,6 @@ def in_replica() -> bool:
     return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
 
 
-def records_gradients() -> bool:
-    """Whether a gradient may be taken of what is computed now; on JAX that is never in the open.
-
-    Example:
-        >>> records_gradients() == (keras.backend.backend() == "torch")
-        True
-    """
-    backend = keras.backend.backend()
-    if backend == "torch":
-        import torch
-
-        return torch.is_grad_enabled()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        # No public name says whether a tape is open.
-        from tensorflow.python.eager import record
-
-        return not tf.executing_eagerly() or record.could_possibly_record()
-    return False
-
-
 def is_chief() -> bool:
     """Whether this process is the first of those that train together, or the only one.
 

@@ -121,6 +121,28 @@ def _update_replicas(variable: Any, function: Callable, arguments: tuple) -> Non
     tf.distribute.get_replica_context().merge_call(merged, args=(native, *arguments))
 
 
+def records_gradients() -> bool:
+    """Whether a gradient may be taken of what is computed now; on JAX that is never in the open.
+
+    Example:
+        >>> records_gradients() == (keras.backend.backend() == "torch")
+        True
+    """
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return torch.is_grad_enabled()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        # No public name says whether a tape is open.
+        from tensorflow.python.eager import record
+
+        return not tf.executing_eagerly() or record.could_possibly_record()
+    return False
+
+
 def next_state(generator: Any) -> Any:
     """The state of a seed generator, its seed and its count, which then counts one more.
 
