@@ -124,8 +124,8 @@ def networks(name, rounds, is_separate):
     known = a_path(build, x, y, penalty, result.strengths)
     rows.append(row("the same, strengths given", known[0], base, known[1]))
     if is_separate:
-        seconds, result = separate(build, x, y, penalty, result.strengths)
-        rows.append(row("new fits at each strength, six at once", seconds, base, result))
+        seconds, anew = separate(build, x, y, penalty, result.strengths)
+        rows.append(row("new fits at each strength, six at once", seconds, base, anew))
     notes = result.notes
     title = f"{name} on {len(x)} rows, {notes['trained']}, {notes['bytes']:,} bytes a member"
     timing.report(f"selection: {name}", title, rows, HEADER)
