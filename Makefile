@@ -1,8 +1,8 @@
 # make quickstart   the main job on real data, ending with a printed report
 # make test         the tests, on the backend that KERAS_BACKEND names (tensorflow by default)
 # make zoo          models of KerasHub against NumPy; rewrites the table of docs/models.md
-# make channels   what can be removed of models of Keras and KerasHub; rewrites docs/channels.md
-# make compact    `compact` on models of Keras and KerasHub; rewrites docs/compact.md: hours
+# make channels     what can be removed of models of Keras and KerasHub; rewrites docs/channels.md
+# make compact      `compact` on models of Keras and KerasHub; rewrites docs/compact.md: hours
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md

@@ -37,7 +37,11 @@ NORMS = {
 }
 
 
-@pytest.mark.parametrize("name", NORMS)
+# PyTorch compiles nothing, so it takes them all.
+TRIED = NORMS if keras.backend.backend() == "torch" else ("layer", "root mean square")
+
+
+@pytest.mark.parametrize("name", TRIED)
 def test_constant_channels_go(name, tmp_path):
     kind, options = NORMS[name]
     model = network(kind, **options)

@@ -64,7 +64,11 @@ def assert_equal(small, model):
         np.testing.assert_allclose(ops.convert_to_numpy(one), cut(other), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+# PyTorch compiles nothing, so it takes them all.
+TRIED = OPTIMIZERS if keras.backend.backend() == "torch" else ("fixed", "scaled")
+
+
+@pytest.mark.parametrize("name", TRIED)
 def test_steps_are_those_of_the_larger_model(name):
     model, (x, y) = network(), data()
     model.compile(OPTIMIZERS[name](), "mse", metrics=["mae"])
