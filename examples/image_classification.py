@@ -2,24 +2,24 @@
 
 Data: scikit-learn's digits (8 x 8) and mnist1d (signals of 40 points, made by that package);
 `--dataset mnist`, `fashion_mnist` or `cifar10` takes the one of `keras.datasets`. A filter of
-which all weights are zero can be cut, whatever the hardware. Run with `python
+which all weights are zero is removed by `compact`, whatever the hardware. The strength is the
+largest that costs less than a point on validation data. Run with `python
 examples/image_classification.py`.
 """
 
-import functools
 import typing
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from reporting import command, save, show
+from reporting import command, save, show, smaller
 from rich.progress import track
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import keras_reg as kr
 
-BATCH, FILTERS = 64, (32, 64)
+BATCH, FILTERS, STRENGTHS = 64, (32, 64), (2e-3, 1e-3, 5e-4, 2e-4)
 Dataset = typing.Literal["small", "digits", "mnist1d", "mnist", "fashion_mnist", "cifar10"]
 
 
@@ -55,41 +55,54 @@ def network(shape, dropout):
     return model
 
 
-def trainings(steps, strength):
-    """A name, the schedule of the dropout's rate and the optimizer."""
-    rate = kr.schedules.Linear(0.0, 0.5, steps=max(1, steps // 2))
-    filters = {"conv.*/kernel": kr.regularizers.GroupLasso(strength, group_axis=-1)}
-    descent = functools.partial(keras.optimizers.SGD, 0.05, momentum=0.9)
-    yield "plain", None, descent()
-    yield "scheduled dropout", rate, descent()
-    yield "group lasso", None, kr.optimizers.Proximal(descent(), filters)
-    yield "both", rate, kr.optimizers.Proximal(descent(), filters)
+def fit(data, epochs, rate=None, strength=0.0):
+    """A trained model and its history."""
+    x, x_validation, y, y_validation = data
+    model = network(x.shape[1:], rate)
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    if strength:
+        filters = {kr.channels(model).matching("conv.*"): kr.regularizers.GroupLasso(strength)}
+        optimizer = kr.optimizers.Proximal(optimizer, filters)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    validation = x_validation, y_validation
+    return model, model.fit(x, y, BATCH, epochs, verbose=0, validation_data=validation).history
 
 
-def main(output=".", dataset: Dataset = "small", epochs=20, strength=5e-4):
+def chosen(data, epochs, without):
+    """The largest strength with which less than a point of validation accuracy is lost."""
+    for strength in STRENGTHS:
+        if fit(data, epochs, None, strength)[1]["val_accuracy"][-1] > without - 0.01:
+            return strength
+    return STRENGTHS[-1]
+
+
+def main(output=".", dataset: Dataset = "small", epochs=20, strength=0.0):
     results, names = {}, ("digits", "mnist1d") if dataset == "small" else (dataset,)
     figure, panels = plt.subplots(1, len(names), figsize=(5.5 * len(names), 4), squeeze=False)
     for name, axes in zip(names, panels[0], strict=True):
         x, x_test, y, y_test = load(name)
-        steps = epochs * -(-len(x) // BATCH)
-        for training, rate, optimizer in track(list(trainings(steps, strength)), f"{name:8}"):
-            model = network(x.shape[1:], rate)
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(optimizer, loss, metrics=["accuracy"])
-            history = model.fit(
-                x, y, BATCH, epochs, verbose=0, validation_data=(x_test, y_test)
-            ).history
+        data = train_test_split(x, y, test_size=0.2, stratify=y, random_state=0)
+        rate = kr.schedules.Linear(0.0, 0.5, steps=max(1, epochs * -(-len(data[0]) // BATCH) // 2))
+        best = strength or chosen(data, epochs, fit(data, epochs)[1]["val_accuracy"][-1])
+        trainings = {"plain": (None, 0.0), "scheduled dropout": (rate, 0.0)}
+        trainings |= {"group lasso": (None, best), "both": (rate, best)}
+        for training, setting in track(trainings.items(), f"{name:8}"):
+            model, history = fit(data, epochs, *setting)
             rows = kr.sparsity(model).rows[: len(FILTERS)]
+            accuracy = model.evaluate(x_test, y_test, verbose=0)[1]
             results[f"{name}, {training}"] = {
-                "test accuracy": history["val_accuracy"][-1],
-                "gap": history["accuracy"][-1] - history["val_accuracy"][-1],
+                "test accuracy": accuracy,
+                "gap": history["accuracy"][-1] - accuracy,
+                "strength": setting[1],
                 "filters out": f"{sum(row.zero_outputs for row in rows)}/{sum(FILTERS)}",
             }
             axes.plot(history["val_accuracy"], label=training)
-        axes.set(title=name, xlabel="epoch", ylabel="test accuracy")
+        axes.set(title=name, xlabel="epoch", ylabel="validation accuracy")
         axes.set_ylim(bottom=np.mean(history["val_accuracy"]) - 0.2)
         axes.legend()
-    formats = {"test accuracy": ".1%", "gap": ".1%", "filters out": ""}
+        smaller(model, x_test, y_test)
+    formats = {"test accuracy": ".1%", "gap": ".1%", "strength": ".4g", "filters out": ""}
     show(f"Convolutional networks, {epochs} epochs", results, formats)
     save(figure, output, "image_classification.png")
     return results

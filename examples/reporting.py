@@ -1,4 +1,4 @@
-"""What the examples share: flags from the command line, a printed table, a saved plot."""
+"""What the examples share: flags of the command line, tables, the smaller model, a saved plot."""
 
 import argparse
 import contextlib
@@ -11,6 +11,8 @@ import typing
 import matplotlib
 import rich
 from rich.table import Table
+
+import keras_reg as kr
 
 matplotlib.use("Agg")
 
@@ -41,6 +43,13 @@ def show(title, results, formats):
 def quiet():
     """A context in which nothing is printed, for calls that print and cannot be told not to."""
     return contextlib.redirect_stdout(io.StringIO())
+
+
+def smaller(model, x, y, metrics=("accuracy",)):
+    """The model without what became zero, after a table of it beside the model that was trained."""
+    small = kr.compact(model)
+    rich.print(kr.compare({"trained": model, "compact": small}, x, y, metrics))
+    return small
 
 
 def save(figure, output, name):

@@ -17,6 +17,7 @@ import pytest
 import quickstart
 import scenes
 import sentiment
+import shrink
 import stock_forecasting
 import translation
 
@@ -91,19 +92,39 @@ def test_image_classification_removes_filters(saved):
 
 
 @on_tensorflow
-def test_sentiment_keeps_fewer_words_with_more_strength(saved):
-    results = sentiment.main(saved, words=2000, epochs=2, limit=8000)
+def test_sentiment_ends_with_fewer_words(saved):
+    results, final = sentiment.main(saved, words=2000, epochs=2, limit=8000)
     words = [row["words"] for row in results.values()]
     assert words[0] == 2000
     assert words == sorted(words, reverse=True)
     assert words[-1] < 1000
+    (_, best, smaller), name = final.values(), list(final)[1]
+    assert smaller["test AUC"] == pytest.approx(best["test AUC"], abs=1e-6)
+    # A row more than the words that are kept, which all the others share.
+    assert best["weights"] - smaller["weights"] == 16 * (2000 - 1 - results[name]["words"])
+
+
+def test_the_smaller_vocabulary_scores_as_the_large_one():
+    vocabulary = [f"word{number}" for number in range(6)]
+    model = sentiment.network(6)
+    x = np.arange(12).reshape(3, 4) % 6
+    model.build(x.shape)
+    vectors, *others = model.get_weights()
+    vectors[[0, 2, 5]] = 0.0
+    model.set_weights([vectors, *others])
+    small, words, numbers = sentiment.smaller(model, vocabulary, x)
+    assert words == ["", "word1", "word3", "word4"]
+    np.testing.assert_allclose(
+        small.predict(numbers, verbose=0), model.predict(x, verbose=0), atol=1e-6
+    )
 
 
 @on_tensorflow
-def test_translation_compares_four_trainings(saved):
-    results = translation.main(saved, count=64, epochs=2, tested=32)
-    assert list(results) == ["none", "L2", "dropout", "both"]
+def test_translation_ends_with_fewer_heads_and_units(saved):
+    results = translation.main(saved, count=64, epochs=2, tested=32, l2=1e-5, rate=0.3)
     assert all(0 <= row["exact match"] <= 1 for row in results.values())
+    none, _, _, _, half = [row["weights"] for row in results.values()]
+    assert half < none - 5000
 
 
 def test_translation_pads_between_start_and_end():
@@ -113,10 +134,11 @@ def test_translation_pads_between_start_and_end():
 
 
 @on_tensorflow
-def test_object_detection_scores_four_trainings(saved):
-    results = object_detection.main(saved, epochs=2, count=32, tested=16)
-    assert len(results) == 4
+def test_object_detection_ends_with_half_of_the_work(saved):
+    results = object_detection.main(saved, epochs=2, count=32, tested=16, l2=1e-3, rate=0.1)
     assert all(0 <= row["mAP, new scenes"] <= 1 for row in results.values())
+    none, _, _, _, half = [row["MACs"] for row in results.values()]
+    assert 0.4 < half / none < 0.51
 
 
 def test_average_precision_of_right_half_right_and_doubled_boxes():
@@ -167,8 +189,18 @@ def test_pruning_meets_its_sparsity(saved):
         for how in ("one cut", "fine-tuned", "all, adaptive"):
             assert results[f"TopK({sparsity}), {how}"]["zeros"] == pytest.approx(sparsity, abs=1e-3)
     assert results["NM(2, 4), fine-tuned"]["zeros"] == 0.5
+    assert results["half of the MACs, compact"]["kB"] < 0.7 * results["dense"]["kB"]
     strongest = [results[f"TopK(0.98), {how}"]["accuracy"] for how in ("one cut", "fine-tuned")]
     assert strongest[0] < strongest[1]
+
+
+@on_tensorflow
+def test_shrink_ends_with_less_work(saved):
+    table = shrink.main(saved, epochs=8, share=0.2)
+    dense, _, compact = table.rows
+    assert 0.5 < compact.macs / dense.macs < 0.95
+    assert compact.exports["tf_saved_model"].difference < 1e-4
+    assert compact.exports["tf_saved_model"].size < dense.exports["tf_saved_model"].size
 
 
 @on_jax
