@@ -3,8 +3,8 @@
 An encoder-decoder with attention learns from a few hundred pairs such as "two hundred and five",
 "deux cent cinq", generated with `num2words`, and translates numbers that it has not seen, word by
 word. A translation counts if every word is right. Rates and strengths are those that do best on
-validation data. Last, `TopK` prunes attention heads and units to half of what they cost, and
-`compact` removes them. Run with `python examples/translation.py`.
+validation data. Last, `TopK` makes half of the attention heads, of their sizes and of the units of
+the dense layer zero, and `compact` removes them. Run with `python examples/translation.py`.
 """
 
 import functools
@@ -69,7 +69,7 @@ def translate(model, source, length):
 
 
 def fit(data, vocabularies, epochs, rate=0.0, l2=0.0, share=0.0):
-    """A model, of whose heads and units `share` of the multiply-adds become zero; its history."""
+    """A model, of whose heads, their sizes and units a share becomes zero, and its history."""
     x, y, count = data
     steps = epochs * -(-count // BATCH)
     falling = kr.schedules.Linear(rate, 0.0, steps=max(1, steps * 3 // 4)) if rate else None
@@ -78,8 +78,7 @@ def fit(data, vocabularies, epochs, rate=0.0, l2=0.0, share=0.0):
     if share:
         ramp = kr.schedules.Polynomial(0.0, share, steps=max(1, steps // 2))
         parts = kr.channels(model).matching("attention|mlp")
-        pruning = kr.regularizers.TopK(ramp, scope="all", of="parameters", at_least=0.1)
-        optimizer = kr.optimizers.Proximal(optimizer, {parts: pruning})
+        optimizer = kr.optimizers.Proximal(optimizer, {parts: kr.regularizers.TopK(ramp)})
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
     model.compile(optimizer, loss, jit_compile=False)
     train, rest = (([x[p], y[p, :-1]], y[p, 1:]) for p in (slice(count), slice(count, 2 * count)))
