@@ -77,7 +77,7 @@ def fit(data, vocabularies, epochs, rate=0.0, l2=0.0, share=0.0):
     optimizer = keras.optimizers.Adam(3e-3)
     if share:
         ramp = kr.schedules.Polynomial(0.0, share, steps=max(1, steps // 2))
-        parts = kr.channels(model).matching("attention|mlp")
+        parts = kr.channels(model).matching("attention/(query|value)|mlp")
         optimizer = kr.optimizers.Proximal(optimizer, {parts: kr.regularizers.TopK(ramp)})
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
     model.compile(optimizer, loss, jit_compile=False)
