@@ -19,9 +19,10 @@ INTEGRAL, PROPORTIONAL = 0.1, 1.0
 LARGEST = 0.5
 # Groups take many batches to die: how far to look ahead, as a share of the way to the target, in
 # batches at least, and at last, where it was not reached in time.
-AHEAD, AT_LEAST, AT_LAST = 0.125, 20, 3
+AHEAD, AT_LEAST, AT_LAST = 0.125, 20, 10
 # The least rise of log(strength) when even the shortest look ahead does not reach the target, since
-# gradients make groups grow again of which it does not know; and the largest fall at the target.
+# gradients make groups grow again of which it does not know; and the largest fall at the target,
+# where no more groups are about to go.
 RISE, FALL = 0.1, 0.05
 # The scale does not fall below this share of its largest, so that it can rise again.
 LOWEST = 1e-3
@@ -194,7 +195,10 @@ class TargetSparsity(keras.callbacks.Callback):
         change = self._change_ahead(ahead * steps, self._reference(done + ahead))
         if now < self.target:
             return max(change, RISE) if done > by + farthest else change
-        return max(change, -FALL)
+        scale, counted = _scale_of(_proximal(self.model)), self._counted
+        assert counted is not None
+        is_at_rest = counted.share_ahead(farthest * steps, scale) <= now
+        return max(change, -FALL) if is_at_rest else change
 
     def _change_ahead(self, batches: float, wanted: float) -> float:
         """The least change of log(strength) with which a share is reached after some batches."""
