@@ -123,7 +123,10 @@ def removable(
 
     Args:
         model: a built model. It is left as it is.
-        multiple_of, low_rank, exact_norms, verify: as for `compact`.
+        multiple_of: int. As for `compact`.
+        low_rank: bool. As for `compact`.
+        exact_norms: bool. As for `compact`.
+        verify: as for `compact`.
 
     Returns:
         A `Compaction`.
