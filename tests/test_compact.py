@@ -290,6 +290,22 @@ def test_what_goes_and_what_stays_is_said():
     assert max(map(len, lines)) <= 80
 
 
+def test_scores_of_attention_are_among_the_multiply_adds():
+    x = keras.Input((5, 8))
+    attention = layers.MultiHeadAttention(4, 3, use_bias=False)
+    model = keras.Model(x, layers.Dense(2)(attention(x, x)))
+    for weight in attention.weights:  # Two heads of four.
+        heads = np.arange(4)[:, None] < 2
+        weight.assign(
+            ops.convert_to_numpy(weight) * (heads if weight.shape[0] == 8 else heads[..., None])
+        )
+    found = kr.compacting.removable(model)
+    assert found.macs == (kr.sparsity(model).macs, kr.sparsity(kr.compact(model)).macs)
+    # Three projections in and one out, the scores and their weighted sum.
+    per_head = 5 * 4 * 8 * 3 + 2 * 5 * 5 * 3
+    assert found.macs == (4 * per_head + 5 * 8 * 2, 2 * per_head + 5 * 8 * 2)
+
+
 SMALLEST = ["MobileNetV3Small", "MobileNetV2"]
 
 

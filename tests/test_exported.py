@@ -120,7 +120,7 @@ def test_memory_is_that_of_the_tensors_alive_together():
     assert "128 bytes of tensors" in str(check)
 
 
-@pytest.mark.parametrize("kind", {NATIVE, "onnx"})
+@pytest.mark.parametrize("kind", [NATIVE, "onnx"])
 def test_models_are_compared_by_their_files(kind, tmp_path):
     if not can_run(kind):
         pytest.skip("not installed")

@@ -99,7 +99,7 @@ def test_paths_are_those_of_each_alone_on_the_same_folds(tmp_path):
         ({"one": network}, "pairs of a build and a penalty"),
         ({"../one": (network, L1(0.1))}, "names that a folder can have"),
     ],
-    ids=str,
+    ids=["none", "no dict", "no pair", "no folder"],
 )
 def test_bad_networks_are_errors(networks, message, tmp_path):
     with pytest.raises(ValueError, match=message):

@@ -13,6 +13,7 @@ from keras_reg.compacting import constants
 from keras_reg.compacting.removal import Removal, owner_of
 from keras_reg.compacting.smaller import Options, Smaller, check, verified
 from keras_reg.compacting.survey import Survey
+from keras_reg.structure.graph import product, total
 from keras_reg.structure.weights import is_kernel, path_of
 
 _WIDTH = 80
@@ -208,14 +209,18 @@ def _stays(survey: Survey, removal: Removal, model: Any) -> list[Stays]:
 
 
 def _macs(small: Smaller, model: Any) -> tuple[int, int] | None:
-    before = after = 0
+    """Of kernels and of attention's scores, None if a length is unknown."""
+    before, after = [], []
     for one in filter(is_kernel, model.weights):
         uses = small.survey.times.get(id(one))
-        if uses is None:
-            return None
-        before += uses * math.prod(one.shape)
-        after += uses * sum(map(math.prod, _shapes(small, one)))
-    return before, after
+        before.append(product((uses, math.prod(one.shape))))
+        after.append(product((uses, sum(map(math.prod, _shapes(small, one))))))
+    for uses, places in small.survey.scores:
+        axes = [small.survey.slots[place].labels for place in places]
+        before.append(product((uses, *map(len, axes))))
+        after.append(product((uses, *(len(small.removal.kept(labels)) for labels in axes))))
+    whole, left = total(before), total(after)
+    return None if whole is None or left is None else (whole, left)
 
 
 def _bytes(model: Any) -> int:
