@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_reg import regularizers
 from keras_reg.callbacks import Refit, TargetSparsity
+from keras_reg.callbacks.counted import counted
 from keras_reg.optimizers import Proximal
 from keras_reg.report import sparsity
 
@@ -48,6 +49,35 @@ def test_target_is_reached_and_held_from_any_strength(target, strength):
     np.testing.assert_allclose(seen[19:], target, atol=0.1)
     assert abs(seen[-1] - target) < 0.04
     assert len(history["loss"]) == 30
+
+
+@pytest.mark.parametrize("use_ema", [False, True])
+def test_every_epoch_ends_on_the_target_though_a_last_batch_is_small(use_ema):
+    adam = keras.optimizers.Adam(0.01, use_ema=use_ema, ema_momentum=0.9)
+    model, seen = model_with(Proximal(adam, regularizers.L1(0.1))), []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(sparsity(model).sparsity)
+    )
+    x = np.random.default_rng(0).standard_normal((193, 20)).astype("float32")
+    arguments = {"batch_size": 32, "epochs": 20, "verbose": 0}
+    model.fit(x, x[:, :1] * x[:, 1:2], callbacks=[TargetSparsity(0.8, 10), watch], **arguments)
+    assert min(seen[9:]) >= 0.8
+    assert sparsity(model).sparsity >= 0.8  # Averages took the weights' place.
+
+
+def test_landing_makes_zero_what_is_smallest_and_leaves_the_rest():
+    model = model_with(Proximal("sgd", {"hidden/kernel": regularizers.L1(0.1)}))
+    model.optimizer.build(model.trainable_variables)
+    hidden, out = (layer.kernel for layer in model.layers)
+    before = np.random.default_rng(0).permutation(np.linspace(-1, 1, 600)).reshape(20, 30)
+    hidden.assign(before)
+    last = ops.convert_to_numpy(out).copy()
+    counted(model, model.optimizer, "hidden/kernel", "weights").land(0.75)
+    expected = np.where(np.abs(before) < np.quantile(np.abs(before), 0.75), 0, before)
+    np.testing.assert_array_equal(ops.convert_to_numpy(hidden), expected.astype("float32"))
+    np.testing.assert_array_equal(ops.convert_to_numpy(out), last)
+    counted(model, model.optimizer, "all", "weights").land(0.99)  # Out of reach.
+    np.testing.assert_array_equal(ops.convert_to_numpy(hidden), expected.astype("float32"))
 
 
 def test_pattern_says_whose_share_counts():

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
@@ -19,7 +19,17 @@ OF = ("weights", "groups", "channels", "parameters", "macs")
 
 
 class Counted(abc.ABC):
-    """Abstract base: what is counted of a model, and which of it the strength decides."""
+    """Abstract base: what is counted of a model, and which of it the strength decides.
+
+    Args:
+        optimizer: the `Proximal` that trains the model.
+        entries: the penalties, and what they act on, by which weights become zero.
+    """
+
+    def __init__(self, optimizer: Proximal, entries: Sequence[Entry]):
+        self._optimizer, self._entries = optimizer, list(entries)
+        self._penalties = tuple(entry.penalty for entry in entries)
+        self._groupings = tuple(entry.grouping for entry in entries)
 
     @abc.abstractmethod
     def share(self) -> float:
@@ -32,7 +42,41 @@ class Counted(abc.ABC):
             batches: float. How many.
             scale: float. The `strength_scale` with which they act.
         """
-        raise NotImplementedError(f"{type(self).__name__} counts what is zero now alone")
+        steps, iteration = self._steps(batches * scale), read(self._optimizer.iterations)
+        count = self._count_of(all(penalty.compilable for penalty in self._penalties))
+        numbers = count(self._values(), steps, iteration, self._penalties, self._groupings)
+        return self._share_of(ops.convert_to_numpy(numbers).tolist())
+
+    def land(self, target: float) -> None:
+        """Makes zero what the shortest proximal step that reaches a share makes zero.
+
+        What that step only shrinks stays as it is, and so does all if no step reaches the share.
+        """
+        length = _least(lambda length: self.share_ahead(length, 1.0) >= target)
+        if length is None:
+            return
+        iteration = read(self._optimizer.iterations)
+        steps = self._steps(length)
+        for entry, ws, step in zip(self._entries, self._values(), steps, strict=True):
+            if has_strength(entry.penalty):
+                shrunk = _shrunk(ws, step, iteration, entry.penalty, entry.grouping)
+                for variable, w in zip(entry.variables, shrunk, strict=True):
+                    self._optimizer.zero_out(variable, ops.equal(w, 0))
+
+    def _steps(self, batches: float) -> list[Any]:
+        lengths = [self._optimizer.travel_of(entry.variables[0]) for entry in self._entries]
+        return [ops.convert_to_tensor(length * batches, "float32") for length in lengths]
+
+    def _values(self) -> list[list[Any]]:
+        return [[read(variable) for variable in entry.variables] for entry in self._entries]
+
+    @abc.abstractmethod
+    def _count_of(self, is_compilable: bool) -> Callable:
+        """The function that counts what is zero after proximal steps, compiled if it can be."""
+
+    @abc.abstractmethod
+    def _share_of(self, zeros: Sequence[int]) -> float:
+        """The share, from what is counted."""
 
     @abc.abstractmethod
     def all_steered_are_zero(self) -> bool:
@@ -78,6 +122,14 @@ class _Weights(Counted):
     def __init__(self, model: Any, optimizer: Proximal, scope: str):
         kernels = structure.kernels_of(model)
         self._variables = kernels if scope == "all" else structure.match([scope], kernels)[scope]
+        keys = {id(variable) for variable in self._variables}
+        entries = optimizer.entries(model.trainable_variables)
+        acting = [entry for entry in entries if any(id(v) in keys for v in entry.variables)]
+        super().__init__(optimizer, [entry for entry in acting if has_strength(entry.penalty)])
+        shrunk = [variable for entry in self._entries for variable in entry.variables]
+        self._is_counted = [id(variable) in keys for variable in shrunk]
+        others = keys - {id(variable) for variable in shrunk}
+        self._others = [variable for variable in self._variables if id(variable) in others]
         self._penalty_of = {
             id(variable): penalty
             for penalty, variable in optimizer.resolve(model.trainable_variables)
@@ -87,6 +139,13 @@ class _Weights(Counted):
 
     def share(self) -> float:
         return int(count_zeros(self._variables).sum()) / self._total
+
+    def _count_of(self, is_compilable: bool) -> Callable:
+        return _compiled_weights_ahead if is_compilable else _weights_ahead
+
+    def _share_of(self, zeros: Sequence[int]) -> float:
+        counted = [n for n, is_counted in zip(zeros, self._is_counted, strict=True) if is_counted]
+        return (sum(counted) + int(count_zeros(self._others).sum())) / self._total
 
     def all_steered_are_zero(self) -> bool:
         steered = self._steered
@@ -124,22 +183,13 @@ class _Groups(Counted):
     """The groups of penalties, of one variable or of several."""
 
     def __init__(self, optimizer: Proximal, entries: Sequence[Entry], of: str):
-        self._optimizer, self._entries, self._of = optimizer, list(entries), of
-        self._penalties = tuple(entry.penalty for entry in entries)
-        self._groupings = tuple(_grouping(entry) for entry in entries)
+        super().__init__(optimizer, entries)
+        self._of = of
         self._sizes = [count for entry in entries for count in _grouping(entry).counts]
         self._steered: list[bool] = []
 
     def share(self) -> float:
-        return self._share(self._zeros())
-
-    def share_ahead(self, batches: float, scale: float) -> float:
-        lengths = [self._optimizer.travel_of(entry.variables[0]) for entry in self._entries]
-        steps = [ops.convert_to_tensor(length * batches * scale, "float32") for length in lengths]
-        iteration = read(self._optimizer.iterations)
-        count = _count_ahead if all(p.compilable for p in self._penalties) else _count_groups_ahead
-        numbers = count(self._values(), steps, iteration, self._penalties, self._groupings)
-        return self._share(ops.convert_to_numpy(numbers).tolist())
+        return self._share_of(self._zeros())
 
     def all_steered_are_zero(self) -> bool:
         each = zip(self._zeros(), self._sizes, self._steered, strict=True)
@@ -155,22 +205,22 @@ class _Groups(Counted):
             self._steered if any(self._steered) else [],
             [(structure.path_of(entry.variables[0]), entry.penalty) for entry in self._entries],
         )
-        share = self._share(reach)
+        share = self._share_of(reach)
         if target > share:
             raise ValueError(
                 f"Expected `target` to be at most {_floor(share)}, the share of the "
                 f"{self._of} that the penalties can remove. Received: target={target}"
             )
 
-    def _share(self, zeros: Sequence[int]) -> float:
+    def _count_of(self, is_compilable: bool) -> Callable:
+        return _compiled_groups_ahead if is_compilable else _groups_ahead
+
+    def _share_of(self, zeros: Sequence[int]) -> float:
         return sum(zeros) / sum(self._sizes)
 
     def _zeros(self) -> list[int]:
         """How many groups of each set are zero now."""
         return ops.convert_to_numpy(_count(self._values(), self._groupings)).tolist()
-
-    def _values(self) -> list[list[Any]]:
-        return [[read(variable) for variable in entry.variables] for entry in self._entries]
 
 
 class _Costs(_Groups):
@@ -178,7 +228,7 @@ class _Costs(_Groups):
 
     def __init__(self, optimizer: Proximal, entries: Sequence[Entry], of: str):
         super().__init__(optimizer, entries, of)
-        groupings = self._groupings
+        groupings = [_grouping(entry) for entry in entries]
         if any(of not in grouping.budgets for grouping in groupings):
             raise ValueError(
                 f"Expected a model whose multiply-adds are all known for `of={of!r}`: count "
@@ -187,7 +237,7 @@ class _Costs(_Groups):
         budgets = [grouping.budgets[of] for grouping in groupings]
         self._budget: Budget = joined(budgets, [grouping.counts for grouping in groupings])
 
-    def _share(self, zeros: Sequence[int]) -> float:
+    def _share_of(self, zeros: Sequence[int]) -> float:
         # One channel of an axis stays, as it does in a compact model.
         left = [max(1, size - n) for size, n in zip(self._sizes, zeros, strict=True)]
         return 1.0 - self._budget.left(left) / self._budget.left(self._sizes)
@@ -254,24 +304,46 @@ def _count_groups(values: list[list[Any]], groupings: tuple[Grouping, ...]) -> A
 _count = compiled(_count_groups, static_argnums=(1,))
 
 
-def _count_groups_ahead(
-    values: list[list[Any]],
-    steps: list[Any],
-    iteration: Any,
-    penalties: tuple[Any, ...],
-    groupings: tuple[Grouping, ...],
-) -> Any:
-    shrunk = []
-    for ws, step, penalty, grouping in zip(values, steps, penalties, groupings, strict=True):
-        ws = [ops.stop_gradient(w) for w in ws]
-        if _is_alone(grouping):
-            shrunk.append([penalty.prox(w, step, iteration) for w in ws])
-        else:
-            shrunk.append(penalty.prox_of_groups(ws, grouping, step, iteration))
-    return _count_groups(shrunk, groupings)
+def _shrunk(ws: list[Any], step: Any, iteration: Any, penalty: Any, grouping: Any) -> list[Any]:
+    """Weights after a proximal step."""
+    ws = [ops.stop_gradient(w) for w in ws]
+    if grouping is None or _is_alone(grouping):
+        return [penalty.prox(w, step, iteration) for w in ws]
+    return penalty.prox_of_groups(ws, grouping, step, iteration)
 
 
-_count_ahead = compiled(_count_groups_ahead, static_argnums=(3, 4))
+def _all_shrunk(
+    values: list[list[Any]], steps: list[Any], iteration: Any, penalties: Any, groupings: Any
+) -> list[list[Any]]:
+    each = zip(values, steps, penalties, groupings, strict=True)
+    return [_shrunk(ws, step, iteration, *how) for ws, step, *how in each]
+
+
+def _groups_ahead(*arguments: Any) -> Any:
+    return _count_groups(_all_shrunk(*arguments), arguments[-1])
+
+
+def _weights_ahead(*arguments: Any) -> Any:
+    shrunk = [w for ws in _all_shrunk(*arguments) for w in ws]
+    return ops.stack([ops.sum(ops.cast(ops.equal(w, 0), "int32")) for w in shrunk])
+
+
+_compiled_groups_ahead = compiled(_groups_ahead, static_argnums=(3, 4))
+_compiled_weights_ahead = compiled(_weights_ahead, static_argnums=(3, 4))
+
+
+def _least(is_enough: Callable[[float], bool]) -> float | None:
+    """The least number, within a millionth, that is enough; None if none up to 1e12 is."""
+    high = 1.0
+    while not is_enough(high):
+        high *= 8.0
+        if high > 1e12:
+            return None
+    low = high / 8.0 if high > 1.0 else 0.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
 def _check_steered(steered: list[Any], penalties: list[tuple[str, Any]]) -> None:

@@ -30,6 +30,8 @@ LOWEST = 1e-3
 MARGIN = 0.01
 # The scale changes by at most this factor while the sparsity does not come nearer to the reference.
 FARTHEST = 1e6
+# So far below the target an epoch may end that what is missing is made zero.
+NEAR = 0.1
 # How far below the target the sparsity may be when a refit begins.
 SHORT = 0.02
 
@@ -57,10 +59,12 @@ class TargetSparsity(keras.callbacks.Callback):
 
     Reach the target early: the weights that are left then have the rest of the training to adapt.
 
-    How exactly the target is held depends on how many weights come and go in a batch. With Adam and
-    a small strength those can be several percent; a falling learning rate, or SGD with a momentum
-    near 1, leaves fewer. Each measurement reads the weights once and waits for the batch; what is
-    left of the model is a formula of how many channels are left.
+    Weights come and go from batch to batch: with Adam several percent, and most after a last batch
+    of few examples. So at the end of each epoch from `until` on, what is missing to the target is
+    made zero, if it is no more than a tenth: the weights, groups or channels that the shortest
+    proximal step makes zero with which the target is reached. Others stay as they are. Each
+    measurement reads the weights once and waits for the batch; what is left of the model is a
+    formula of how many channels are left.
 
     The penalty decides what becomes zero; this callback decides how much of it. A share that the
     penalties cannot reach, such as 50% of a kernel that no penalty acts on, is refused, and so are
@@ -153,8 +157,9 @@ class TargetSparsity(keras.callbacks.Callback):
             self._steer(error, max(-LARGEST, min(LARGEST, change)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Adds `strength_scale` to `logs`; stops if all weights have been zero for the epoch."""
+        """Lands on the target; adds `strength_scale` to `logs`; stops if all weights stay zero."""
         optimizer = _proximal(self.model)
+        self._land(epoch)
         if self._seen <= self.target:
             # Above it the scale falls, and weights come back.
             optimizer.warn_of_zeros()
@@ -186,6 +191,14 @@ class TargetSparsity(keras.callbacks.Callback):
                     stacklevel=2,
                 )
         return over
+
+    def _land(self, epoch: int) -> None:
+        """Makes zero what is missing to the target, if that is not much."""
+        is_due = epoch + 1 >= self._reached_by() and 0.0 < self.target - self._seen <= NEAR
+        is_on = not self._stopped and _scale_of(_proximal(self.model)) > 0.0
+        if is_due and is_on and self._counted is not None and not self._is_over():
+            self._counted.land(self.target)
+            self._seen = self._measure()
 
     def _change_for_groups(self, done: float, now: float) -> float:
         """The change of log(strength) with which the penalty alone would follow the reference."""

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_reg.keras_private import AveragesOfInner, keys_of, variables_of
+from keras_reg.keras_private import AveragesOfInner, average_of, keys_of, variables_of
 from keras_reg.ops.backend import read
 from keras_reg.optimizers.averages import Averages
 
@@ -300,6 +300,18 @@ class Wrapper(AveragesOfInner, keras.optimizers.Optimizer, abc.ABC):
     def _members(self) -> list[Any]:
         """The optimizers that make the updates: those of a `MultiOptimizer`, or the one inside."""
         return list(getattr(self.inner_optimizer, "optimizers", [self.inner_optimizer]))
+
+    def zero_out(self, variable: Any, flags: Any) -> None:
+        """Sets weights to zero, and their moving averages, if there are any.
+
+        Args:
+            variable: a variable of this optimizer.
+            flags: boolean tensor of its shape.
+        """
+        owner = self._owner(variable)
+        average = average_of(owner, variable) if owner.use_ema else None
+        for one in (variable,) if average is None else (variable, average):
+            one.assign(ops.where(flags, ops.zeros_like(read(one)), read(one)))
 
     def _owner(self, variable: Any) -> Any:
         """The optimizer that updates a variable: one of several in a `MultiOptimizer`."""
