@@ -8,7 +8,7 @@ import keras
 from keras_reg import schedules
 from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import GroupAxis
-from keras_reg.ops.roots import LARGEST, SMALLEST, inverse_root
+from keras_reg.ops.roots import LARGEST, inverse_root
 from keras_reg.regularizers.radial import RadialPenalty
 
 
@@ -91,7 +91,7 @@ class Lq(RadialPenalty):
 
 def _kept_half(r: Any, threshold: Any) -> Any:
     """r * y**2 with y the largest root of y**3 - y + c, c = (ratio / 1.5)**1.5 / 2."""
-    root = ops.rsqrt(ops.clip(_inverse_ratio(r, threshold), SMALLEST, LARGEST))
+    root = ops.rsqrt(_inverse_ratio(r, threshold))
     c = root * root * root * (0.5 / 1.5**1.5)
     y = 1.0 - c * (0.454 + 0.790 * c)
     for _ in range(_newton_steps(r)):
@@ -113,8 +113,9 @@ def _kept_two_thirds(r: Any, threshold: Any) -> Any:
 
 
 def _inverse_ratio(r: Any, threshold: Any) -> Any:
-    """r / threshold for r above the threshold; 1 below it. A threshold of 0 gives infinity."""
-    return ops.maximum(r / threshold, 1.0)
+    """r / threshold for r above the threshold, 1 below it; the largest number for one of 0."""
+    # Not ops.maximum: PyTorch's gives float32 for a number beside float64.
+    return ops.clip(r / threshold, 1.0, LARGEST)
 
 
 def _newton_steps(r: Any) -> int:
