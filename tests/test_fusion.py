@@ -21,6 +21,15 @@ SINGLE = [
     if issubclass(cls, regularizers.RadialPenalty) and cls(**kwargs).group_axis is None
 ]
 
+# The update with TotalVariation reads neighbours, so that it cannot be in place.
+OWN_GRADIENT = [
+    case
+    for case in CASES
+    if case.values[0].differentiable
+    and case.values[0]._gradient is not regularizers.Penalty._gradient
+    and case.values[0] is not regularizers.TotalVariation
+]
+
 every_single = pytest.mark.parametrize(("cls", "kwargs"), SINGLE)
 
 
@@ -53,6 +62,20 @@ def test_gradient_of_single_weights_is_one_loop(cls, kwargs):
     penalty = cls(0.1, **kwargs)
     if cls.differentiable:
         assert len(written(optimized(lambda w: gradient(penalty, w), W), W.size)) == 1
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="TensorFlow compiles no donated arguments")
+@pytest.mark.parametrize(("cls", "kwargs"), OWN_GRADIENT)
+def test_an_update_in_place_copies_no_weight(cls, kwargs):
+    """Which XLA does where it may read the old ones after they are overwritten."""
+    import jax
+
+    def step(w):
+        value, slope = jax.value_and_grad(cls(0.1, **kwargs))(w)
+        return w - 0.1 * slope, value
+
+    program = jax.jit(step, donate_argnums=0).lower(W).compile().as_text()
+    assert not [line for line in passes(program, W.size) if " copy(" in line]
 
 
 @every_single
