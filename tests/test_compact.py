@@ -245,7 +245,7 @@ def test_a_wrong_model_is_not_returned(monkeypatch):
 def test_inputs_may_be_given():
     model = dense_pair()
     kr.compact(model, verify=np.ones((5, 3), "float32"))
-    with pytest.raises(ValueError):  # It is these that the model is run on.
+    with pytest.raises(ValueError, match="incompatible"):  # It is these that the model is run on.
         kr.compact(model, verify=np.ones((5, 4), "float32"))
 
 
