@@ -1,9 +1,10 @@
-"""Installs the built wheel into an empty environment and imports it: `python wheel_check.py dist`.
+"""The built wheel in an empty environment: it imports, and the README's example runs.
 
-Not collected as a test: it downloads the dependencies.
+Run with `python wheel_check.py dist`. Not collected as a test: it downloads the dependencies.
 """
 
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,13 @@ def assert_only_the_package(wheel):
     assert not extra, f"the wheel holds more than keras_reg: {extra}"
 
 
-def assert_installs_and_imports(wheel):
+def example():
+    """The README's example, which loads its data from scikit-learn."""
+    text = pathlib.Path(__file__).parents[1].joinpath("README.md").read_text()
+    return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+def assert_installs_and_runs(wheel):
     with tempfile.TemporaryDirectory() as folder:
         root = str(pathlib.Path(folder).resolve())
         subprocess.run([sys.executable, "-m", "venv", root], check=True)
@@ -33,9 +40,11 @@ def assert_installs_and_imports(wheel):
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, str(wheel)], check=True)
         subprocess.run([python, "-c", IMPORT.format(root=root)], check=True, cwd=root)
+        subprocess.run([*pip, "scikit-learn"], check=True)
+        subprocess.run([python, "-c", example()], check=True, cwd=root)
 
 
 if __name__ == "__main__":
     (built,) = pathlib.Path(sys.argv[1]).resolve().glob("*.whl")
     assert_only_the_package(built)
-    assert_installs_and_imports(built)
+    assert_installs_and_runs(built)
