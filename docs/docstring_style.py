@@ -1,16 +1,20 @@
 """The docstrings of this package for mkdocstrings: what is particular to this project, as Markdown.
 
-The google style reads `Args:` and blocks of `Raises:` by itself. Here the formulas become a block
-of their own, the one-line sections get their names in bold, and a star stays a star.
+The google style reads `Args:` and blocks of `Raises:` by itself. Here formulas are typeset,
+the one-line sections get their names in bold, and a star stays a star.
 """
 
 import inspect
+import pathlib
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import griffe
 
+# What is typeset: for each class its value and, if it has one, its proximal operator.
+FORMULAS = tomllib.loads(pathlib.Path(__file__).with_name("formulas.toml").read_text())
 FORMULA = re.compile(r"(value|prox):")
 LINE_SECTION = re.compile(r"(Shapes|Returns|Raises|Reference): (.*)")
 SECTION = re.compile(r"\w+:$")
@@ -24,7 +28,7 @@ class DocstringStyle(griffe.Extension):
         # Not `on_object`: it would not reach files whose name `ShadowedNames` gives to a function.
         for obj in objects_in(pkg):
             if obj.docstring:
-                text = rewritten(obj.docstring.value)
+                text = rewritten(obj.docstring.value, **FORMULAS.get(obj.name, {}))
                 # Griffe knows the fields of a NamedTuple as its attributes.
                 if obj.is_class and "NamedTuple" in map(str, obj.bases):
                     text = text.replace("\nArgs:", "\nAttributes:")
@@ -39,9 +43,24 @@ def objects_in(obj: griffe.Object) -> Iterator[griffe.Object]:
             yield from objects_in(member)
 
 
-def rewritten(docstring: str) -> str:
+def rewritten(docstring: str, **formulas: str) -> str:
     """A docstring in the template of this package, as google-style Markdown."""
-    return "\n".join(line for block in blocks(docstring) for line in markdown(block)).strip()
+    lines = []
+    for block in blocks(docstring):
+        if formulas and block[-1] and any(map(FORMULA.match, block)):
+            lines += typeset([line for line in block if line], **formulas)
+        else:
+            lines += markdown(block)
+    return "\n".join(lines).strip()
+
+
+def typeset(text: list[str], value: str, prox: str = "") -> list[str]:
+    """Formulas as mathematics, and under them, folded, as the docstring has them."""
+    shown = [rf"\[ \Omega(w) = {value} \]"]
+    if prox:
+        shown += ["", rf"\[ \operatorname{{prox}}(w, \text{{step}}) = {prox} \]"]
+    folded = [f"    {line}" for line in ("```text", *text, "```")]
+    return ["", *shown, "", '??? quote "As text"', "", *folded]
 
 
 def blocks(docstring: str) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 mkdocs calls `on_files` and `on_post_build`; mkdocs.yml names this file.
 """
 
+import html
 import pathlib
 import re
 import zlib
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import griffe
+import latex2mathml.converter
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from shadowed_names import ShadowedNames
@@ -25,6 +27,10 @@ PAGES = {
 IMAGES = "https://raw.githubusercontent.com/keras-reg/keras-reg/main/docs/"
 SITE = "https://keras-reg.github.io/keras-reg"
 REPOSITORY = "https://github.com/keras-reg/keras-reg/blob/main"
+# What pymdownx.arithmatex makes of a formula.
+FORMULA = re.compile(
+    r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
+)
 # A page that shows a file among other things.
 SHOWN_IN = {"add_penalty.md": "keras_reg/regularizers/log_sum.py"}
 
@@ -36,6 +42,16 @@ def on_files(files: Any, config: Any) -> Any:
         files.append(File.generated(config, page, content=with_links_of_the_site(text)))
     files.append(File.generated(config, "sources.md", content=sources_page()))
     return files
+
+
+def on_page_content(content: str, **kwargs: Any) -> str:
+    """LaTeX becomes MathML, which browsers typeset by themselves: no script, no fonts to fetch."""
+    return FORMULA.sub(mathml, content)
+
+
+def mathml(found: re.Match) -> str:
+    display = "block" if found["tag"] == "div" else "inline"
+    return latex2mathml.converter.convert(html.unescape(found["latex"]), display=display)
 
 
 def with_links_of_the_site(text: str) -> str:

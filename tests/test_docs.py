@@ -3,6 +3,7 @@
 import inspect
 import pathlib
 import re
+import tomllib
 
 import pytest
 
@@ -79,3 +80,13 @@ def test_every_penalty_is_in_the_catalogue_of_the_guide():
     table = (ROOT / "docs/which_regularizer.md").read_text(encoding="utf8")
     names = set(regularizers.__all__) - bases
     assert [name for name in names if not re.search(rf"^\|.*`{name}\b.*\|", table, re.M)] == []
+
+
+def test_each_penalty_is_typeset():
+    formulas = tomllib.loads((ROOT / "docs/formulas.toml").read_text(encoding="utf8"))
+    bases = {"Penalty", "Projection", "RadialPenalty"}
+    assert set(formulas) == set(regularizers.__all__) - bases
+    classes = {name: getattr(regularizers, name) for name in formulas}
+    assert {name for name, found in classes.items() if "prox:   none" in found.__doc__} == {
+        name for name, formula in formulas.items() if "prox" not in formula
+    }
