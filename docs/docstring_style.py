@@ -56,11 +56,12 @@ def rewritten(docstring: str, **formulas: str) -> str:
 
 def typeset(text: list[str], value: str, prox: str = "") -> list[str]:
     """Formulas as mathematics, and under them, folded, as the docstring has them."""
-    shown = [rf"\[ \Omega(w) = {value} \]"]
+    formulas = [rf"\Omega(w) = {value}"]
     if prox:
-        shown += ["", rf"\[ \operatorname{{prox}}(w, \text{{step}}) = {prox} \]"]
+        formulas += rf"\operatorname{{prox}}(w, \text{{step}}) = {prox}".split("\n\n")
+    shown = [line for formula in formulas for line in ("", rf"\[ {formula} \]")]
     folded = [f"    {line}" for line in ("```text", *text, "```")]
-    return ["", *shown, "", '??? quote "As text"', "", *folded]
+    return [*shown, "", '??? quote "As text"', "", *folded]
 
 
 def blocks(docstring: str) -> Iterator[list[str]]:
