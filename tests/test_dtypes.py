@@ -6,6 +6,7 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import keras
 import numpy as np
+import oracles
 import pytest
 from catalogue import CASES, OF_MATRICES, PROX_CASES
 from hypothesis import given, settings
@@ -89,3 +90,29 @@ def test_value_in_any_dtype_is_that_of_float32(cls, kwargs, drawn):
     assert keras.backend.standardize_dtype(value.dtype) == "float32"
     expected = penalty.value(ops.convert_to_tensor(w, "float32"))
     np.testing.assert_allclose(numpy(value), numpy(expected), rtol=1e-6)
+
+
+# A move of some weights that the proximal operator made equal has no derivative.
+EQUALIZING = {"GroupLInf", "SLOPE", "SpectralNorm", "TotalVariation"}
+
+
+@pytest.mark.skipif("float64" not in REACH, reason="JAX has no float64 by default")
+@pytest.mark.parametrize(("cls", "kwargs"), PROX_CASES)
+def test_prox_solves_its_problem_in_float64(cls, kwargs):
+    """The objective, of values in NumPy, is level at its minimum, along all that is not zero."""
+    draw = np.random.default_rng(1)
+    w, step, penalty = draw.standard_normal((2, 2, 3, 2)), 0.3, cls(0.1, **kwargs)
+    u = ops.convert_to_numpy(penalty.prox(ops.convert_to_tensor(w, "float64"), step))
+    assert u.dtype == "float64"
+    assert np.any(u)
+
+    def slope(direction, h=1e-5):
+        values = [
+            0.5 * np.sum((x - w) ** 2) + step * oracles.value(penalty, x)
+            for x in (u + h * direction, u - h * direction)
+        ]
+        return (values[0] - values[1]) / (2 * h)
+
+    random = 0 if cls.__name__ in EQUALIZING else draw.standard_normal(w.shape) * (u != 0)
+    assert abs(slope(u)) < 1e-8
+    assert abs(slope(random)) < 1e-8

@@ -261,6 +261,18 @@ def updates_in_one_program() -> bool:
     return keras.backend.backend() == "jax"
 
 
+def narrows_doubles() -> bool:
+    """Whether functions of Keras give float32 for float64 tensors: not on TensorFlow.
+
+    On JAX there are such tensors only where the user turned them on.
+
+    Example:
+        >>> narrows_doubles() == (keras.backend.backend() != "tensorflow")
+        True
+    """
+    return keras.backend.backend() != "tensorflow"
+
+
 def has_kth_largest() -> bool:
     """Whether there is `kth_largest`: on PyTorch.
 

@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-from keras import ops
-
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import GroupAxis, reduced_axes
 
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.budgets import Budget
 from keras_reg.ops.norms import GroupAxis, group_norms, group_size
 from keras_reg.ops.sums import sum_of_squares

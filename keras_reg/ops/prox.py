@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
-
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import TINY, GroupAxis, group_norms
 
 

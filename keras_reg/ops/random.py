@@ -11,8 +11,7 @@ mask, but would make the masks of two steps shifted copies of one sequence.
 import math
 from typing import Any
 
-from keras import ops
-
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import block_size
 
 # Multipliers of the "lowbias32" integer hash, found by search for the least bias

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import compiled, has_kth_largest, kth_largest, slices_of_a_sum
 from keras_reg.ops.norms import TINY
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
+from keras_reg.ops import arrays as ops
 
 
 def scan_rows(

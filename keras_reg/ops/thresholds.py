@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from keras import ops
-
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.sums import reduced
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
-from keras import ops
 
 from keras_reg.keras_private import state_of
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import read
 from keras_reg.regularizers.l2_sp import L2SP
 from keras_reg.regularizers.penalty import Penalty

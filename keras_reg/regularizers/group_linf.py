@@ -63,7 +63,7 @@ class GroupLInf(Penalty):
     ):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
-        self.size_scaling = size_scaling
+        self.size_scaling = schedules.check_flag(size_scaling, "size_scaling")
 
     def _max_strength(self, gradient: Any) -> float:
         sums = ops.sum(ops.abs(group_rows(gradient, self.group_axis)), axis=1)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.norms import GroupAxis
 from keras_reg.ops.prox import soft_threshold
 from keras_reg.regularizers.radial import RadialPenalty

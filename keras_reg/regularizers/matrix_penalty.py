@@ -27,6 +27,7 @@ class MatrixPenalty(Penalty):
     """
 
     compilable = xla_suits_matrices()
+    is_in_numpy = True
     _axis_argument = "axis"
 
     def __init__(self, strength: schedules.Value = 0.01, axis: GroupAxis = "outputs"):

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.blocks import largest_along
 from keras_reg.ops.norms import GroupAxis, check_group_axis, reduced_axes
 from keras_reg.regularizers.projection import Projection
@@ -64,7 +64,7 @@ class NM(Projection):
         if axis is None:
             raise ValueError(f"Expected `axis` to name an axis. Received: axis={axis!r}")
         self.axis = check_group_axis(axis, "axis")
-        self.skip_unfit = skip_unfit
+        self.skip_unfit = schedules.check_flag(skip_unfit, "skip_unfit")
 
     def check_shape(self, shape: tuple[int, ...], path: str = "") -> None:
         axes, _ = self._axes(shape, path)

@@ -42,8 +42,6 @@ class NuclearNorm(MatrixPenalty):
         [[0.0, 2.5], [0.0, 0.0]]
     """
 
-    is_in_numpy = True
-
     def _max_strength(self, gradient: Any) -> float:
         return float(thin_svd(self._matrix(gradient))[1][0])
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.matrix import (
     gram_error,
     gram_minus_identity,
@@ -80,7 +80,7 @@ class Orthogonal(MatrixPenalty):
         if kind not in KINDS:
             raise ValueError(f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}")
         self.kind = kind
-        self.exact = exact
+        self.exact = schedules.check_flag(exact, "exact")
 
     def get_config(self) -> dict:
         return {**super().get_config(), "kind": self.kind, "exact": self.exact}
@@ -125,7 +125,7 @@ def _eigenvector(tall: Any, exact: bool) -> Any:
         for _ in range(_POWER_ITERATIONS):
             v = unit(gram_residual(fixed, unit(v)))
         return ops.stop_gradient(v)
-    values, vectors = ops.linalg.eigh(_finite(gram_minus_identity(fixed)))
+    values, vectors = ops.eigh(_finite(gram_minus_identity(fixed)))
     picked = ops.take(vectors, ops.argmax(ops.abs(values)), axis=1)
     return ops.stop_gradient(ops.expand_dims(picked, 0))
 

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.norms import reduced_axes
@@ -53,7 +53,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     groupable: bool
     # Whether zeros stay between two proximal steps, with `Proximal(..., every=k)`.
     holds_zeros = False
-    # Whether `_omega` computes in NumPy what is given in its arrays: see `keras_reg.ops.arrays`.
+    # Whether its values are written in `keras_reg.ops.arrays`, to be had from NumPy.
     is_in_numpy = False
     # Whether weights of a shape that does not suit are left as they are, among others that suit.
     skip_unfit = False
@@ -105,7 +105,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         """
         self.check_proximable()
         w, placed = self._on(w)
-        check_step(step)
+        check_step(step, tuple(w.shape))
         wide = widen(w)
         scale = self._scale(step, iteration, wide.dtype)
         return ops.cast(placed._omega_prox(wide, scale), w.dtype)
@@ -295,26 +295,40 @@ def _shown(value: Any) -> str:
     return reprlib.repr(value) if isinstance(value, list) else schedules.shown(value)
 
 
-def check_step(step: Any) -> None:
-    """Raises: ValueError if a step is known and not a finite number >= 0.
+def check_step(step: Any, shape: tuple[int, ...] = ()) -> None:
+    """Raises: ValueError if a step is known and not a finite number >= 0, or has more axes.
+
+    Args:
+        step: number, tensor, or a list of tensors.
+        shape: that of the weight.
 
     Example:
         >>> check_step(0.1)
     """
-    if isinstance(step, (str, numbers.Real, np.generic)):
+    if step is None or isinstance(step, (str, numbers.Real, np.generic)):
         schedules.check_number(step, "step", at_least=0)
+    if len(getattr(step, "shape", ())) > len(shape):
+        raise ValueError(
+            f"Expected `step` to be a number. Received: a step of shape {tuple(step.shape)} for a "
+            f"weight of shape {shape}"
+        )
 
 
 def float_tensor(w: Any) -> Any:
     """Returns a weight as a tensor.
 
-    Raises: ValueError if it holds no floats.
+    Raises: TypeError if it is no variable, tensor or array; ValueError if it holds no floats.
 
     Example:
         >>> tuple(float_tensor([1.0, 2.0]).shape)
         (2,)
     """
-    tensor = read(w)
+    try:
+        tensor = read(w)
+    except Exception as error:  # Each backend has its own.
+        raise TypeError(
+            f"Expected a weight: a variable, a tensor or an array. Received: {w!r}"
+        ) from error
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if "float" not in dtype:
         raise ValueError(f"Expected weights of a float dtype. Received: dtype={dtype}")

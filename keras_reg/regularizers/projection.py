@@ -4,8 +4,7 @@ import abc
 import math
 from typing import Any
 
-from keras import ops
-
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import kept_alone
 from keras_reg.regularizers.penalty import Penalty, check_step, widen
 
@@ -47,7 +46,7 @@ class Projection(Penalty):
 
     def prox(self, w: Any, step: Any, iteration: Any = None) -> Any:
         w, placed = self._on(w)
-        check_step(step)
+        check_step(step, tuple(w.shape))
         return placed._project(w, step, iteration)
 
     def get_config(self) -> dict:

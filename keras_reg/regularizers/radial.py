@@ -65,7 +65,7 @@ class RadialPenalty(Penalty):
     ):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
-        self.size_scaling = size_scaling
+        self.size_scaling = schedules.check_flag(size_scaling, "size_scaling")
         self.weights = check_weights(weights)
 
     @abc.abstractmethod

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.norms import safe_norm
 from keras_reg.ops.sorted_l1 import bh_weights, linear_weights, sorted_l1_prox
@@ -49,6 +49,8 @@ class SLOPE(Penalty):
         [2.25, -2.25, 0.0, 0.0]
     """
 
+    is_in_numpy = True
+
     def __init__(self, strength: schedules.Value = 0.01, sequence: str = "bh", q: float = 0.1):
         super().__init__(strength)
         if sequence not in _SEQUENCES:
@@ -87,10 +89,11 @@ class SLOPE(Penalty):
         return ops.sum(-ops.sort(-size) * self._charges(w))
 
     def _omega_prox(self, w: Any, scale: Any) -> Any:
-        charges = scale * ops.cast(self._charges(w), w.dtype)
+        charges = scale * self._charges(w)
         shrunk = ops.reshape(sorted_l1_prox(ops.reshape(w, (-1,)), charges), w.shape)
         return ops.where(ops.equal(scale, 0.0), w, shrunk)
 
     def _charges(self, w: Any) -> Any:
-        n = math.prod(w.shape)
-        return bh_weights(n, self.q) if self.sequence == "bh" else linear_weights(n)
+        n, is_double = math.prod(w.shape), keras.backend.standardize_dtype(w.dtype) == "float64"
+        dtype = "float64" if is_double else "float32"
+        return bh_weights(n, self.q, dtype) if self.sequence == "bh" else linear_weights(n, dtype)

@@ -74,7 +74,7 @@ class SparseGroupLasso(Penalty):
         super().__init__(strength)
         self.group_axis = check_group_axis(group_axis)
         self.l1_ratio = schedules.check_number(l1_ratio, "l1_ratio", at_least=0, at_most=1)
-        self.size_scaling = size_scaling
+        self.size_scaling = schedules.check_flag(size_scaling, "size_scaling")
         self.weights = check_weights(weights)
 
     def _max_strength(self, gradient: Any) -> float:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.matrix import (
     from_matrix,
     keep_non_finite,
@@ -63,7 +63,7 @@ class SpectralNorm(MatrixPenalty):
         axis: GroupAxis = "outputs",
     ):
         super().__init__(strength, axis)
-        self.exact = exact
+        self.exact = schedules.check_flag(exact, "exact")
         self.iterations = schedules.check_count(iterations, "iterations", at_least=1)
 
     def _max_strength(self, gradient: Any) -> float:
@@ -108,7 +108,7 @@ def _nearest_subgradient(matrix: Any, target: Any) -> Any:
     inner = ops.matmul(ops.transpose(u), ops.matmul(target, v))
     # The eigenvalues outside of the top space must not take part in the projection.
     outside = (1.0 - top) * (1.0 + 2.0 * safe_norm(target))
-    values, vectors = ops.linalg.eigh(0.5 * (inner + ops.transpose(inner)) - ops.diag(outside))
+    values, vectors = ops.eigh(0.5 * (inner + ops.transpose(inner)) - ops.diag(outside))
     shares = ops.maximum(values - ball_threshold(values, 1.0, (0,)), 0.0)
     h = ops.matmul(vectors * shares, ops.transpose(vectors))
     return ops.matmul(u, ops.matmul(h, ops.transpose(v)))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays as ops
 from keras_reg.ops.budgets import Budget, within_budget
 from keras_reg.ops.grouping import Grouping, Within
 from keras_reg.ops.norms import TINY, GroupAxis, check_group_axis

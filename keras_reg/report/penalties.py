@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
+from keras_reg.ops import arrays
 from keras_reg.ops.backend import compiled, compiles_each_operation, read
 from keras_reg.ops.norms import group_norms
 from keras_reg.optimizers.proximal import Proximal
@@ -91,9 +92,14 @@ def penalty_values(terms: list[Term], is_compiled: bool = False) -> dict[int, fl
 
 
 def _of_groups(term: Term, is_compiled: bool) -> float:
+    penalty, grouping = term.penalty, term.grouping
+    if not is_compiled and penalty.is_in_numpy:
+        with arrays.in_numpy():
+            value = penalty._omega_of_groups([values(v) for v in term.variable], grouping)
+        return _strength_now(term) * float(value)
     is_worth_it = is_compiled or compiles_each_operation()
-    omega = _compiled_omega if is_worth_it and term.penalty.compilable else _omega_of_groups
-    value = omega([read(variable) for variable in term.variable], term.penalty, term.grouping)
+    omega = _compiled_omega if is_worth_it and penalty.compilable else _omega_of_groups
+    value = omega([read(variable) for variable in term.variable], penalty, grouping)
     return _strength_now(term) * float(ops.convert_to_numpy(value))
 
 
@@ -117,6 +123,7 @@ def _by_tensors(terms: list[Term], is_compiled: bool) -> list[tuple[Term, float]
     return list(zip(terms, ops.convert_to_numpy(found).tolist(), strict=True))
 
 
+@arrays.in_numpy()
 def _in_numpy(terms: list[Term]) -> list[tuple[Term, float]]:
     strengths: dict[tuple[int, ...], float] = {}  # A schedule may be that of many weights.
     found = []
@@ -138,12 +145,30 @@ def _is_in_numpy(penalty: Any) -> bool:
     return type(penalty) in _KERAS_OWN
 
 
-_KERAS_OWN = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+_KERAS_OWN = (
+    keras.regularizers.L1,
+    keras.regularizers.L1L2,
+    keras.regularizers.L2,
+    keras.regularizers.OrthogonalRegularizer,
+)
 
 
 def _of_keras(regularizer: Any, w: np.ndarray) -> float:
+    if isinstance(regularizer, keras.regularizers.OrthogonalRegularizer):
+        if w.ndim != 2:
+            return float(regularizer(w))  # It says what is wrong.
+        rows = w if regularizer.mode == "rows" else w.T
+        return float(regularizer.factor) * _between_directions(rows)
     l1, l2 = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
     return l1 * float(np.sum(np.abs(w))) + l2 * float(np.sum(np.square(w)))
+
+
+def _between_directions(rows: np.ndarray) -> float:
+    """The mean absolute cosine of the angles between rows, as Keras defines it, over two."""
+    lengths = np.sqrt(np.maximum(np.sum(np.square(rows), axis=1, keepdims=True), 1e-12))
+    cosines = np.abs((rows / lengths) @ (rows / lengths).T)
+    pairs = len(rows) * (len(rows) - 1) / 2
+    return float(np.divide(0.5 * (np.sum(cosines) - np.trace(cosines)), pairs))
 
 
 def lacks_zeros(penalty: Any) -> bool:

@@ -13,6 +13,7 @@ from keras_reg.schedules.ramps import Cosine, Exponential, Linear, Polynomial
 from keras_reg.schedules.value import Checked as Checked
 from keras_reg.schedules.value import Function, Value
 from keras_reg.schedules.value import check_count as check_count
+from keras_reg.schedules.value import check_flag as check_flag
 from keras_reg.schedules.value import check_number as check_number
 from keras_reg.schedules.value import check_value as check_value
 from keras_reg.schedules.value import evaluate as evaluate

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
@@ -102,6 +103,8 @@ def check_value(
         >>> check_value(0.5, "rate", at_least=0, at_most=1)
         0.5
     """
+    if isinstance(value, Function):
+        _check_returned(value, name)
     if isinstance(value, LearningRateSchedule):
         lowest = min(getattr(value, "ends", ()), default=at_least)
         if lowest < at_least and at_most == math.inf:
@@ -111,13 +114,41 @@ def check_value(
             )
         return value
     if callable(value) and not isinstance(value, type):
-        return Function(value)
+        return check_value(Function(value), name, at_least, at_most)
     if isinstance(value, dict):
         return check_value(keras.saving.deserialize_keras_object(value), name, at_least, at_most)
     try:
         return check_number(value, name, at_least, at_most)
     except ValueError as error:
         raise ValueError(f"{error}. A schedule (`keras_reg.schedules`) is accepted too.") from None
+
+
+def _check_returned(function: Function, name: str) -> None:
+    """Raises: ValueError if a function does not return a number for the first step."""
+    wanted = f"Expected the function `{name}` to return a number for a step, an int32 scalar. "
+    try:
+        found = ops.convert_to_tensor(function(ops.zeros((), "int32")))
+        dtype = keras.backend.standardize_dtype(found.dtype)
+    except Exception as error:  # A user's.
+        raise ValueError(f"{wanted}Received: for step 0 {type(error).__name__}: {error}") from error
+    if tuple(found.shape) or not ("float" in dtype or "int" in dtype):
+        raise ValueError(
+            f"{wanted}Received: for step 0 a tensor of shape {tuple(found.shape)} and dtype {dtype}"
+        )
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Returns a bool.
+
+    Raises: ValueError that names the argument if it is anything else: a text, say, counts as true.
+
+    Example:
+        >>> check_flag(True, "size_scaling")
+        True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"Expected `{name}` to be True or False. Received: {name}={value!r}")
+    return bool(value)
 
 
 def evaluate(
