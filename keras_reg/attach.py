@@ -12,6 +12,7 @@ from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.rules import Rules
 from keras_reg.regularizers import Penalty
 from keras_reg.structure import KeptRegularizer, RegularizerAttribute, path_of
+from keras_reg.structure.channels import Channels
 
 Penalties = Penalty | Mapping[str, Penalty] | None
 
@@ -83,6 +84,8 @@ def regularize(model: keras.Model, rules: Penalties, strict: bool = False) -> li
     """
     _check_model(model, rules)
     _check_rules(rules)
+    if not isinstance(strict, bool):
+        raise ValueError(f"Expected `strict` to be True or False. Received: strict={strict!r}")
     named: list[tuple[Any, Any]] = [] if rules is None else _named(model, rules)
     for variable, penalty in named:
         _check_penalty(penalty, variable)
@@ -129,6 +132,12 @@ def _check_rules(rules: Any) -> None:
             f"patterns to penalties, or None. Received: rules={rules!r}"
         )
     for pattern in rules if isinstance(rules, dict) else ():
+        if isinstance(pattern, Channels):
+            raise ValueError(
+                "Expected patterns of variable paths: channels span variables, of which each keeps "
+                "its own regularizer. Give them to `keras_reg.optimizers.Proximal`. Received: "
+                f"{pattern}"
+            )
         structure.check_pattern(pattern)
 
 

@@ -149,3 +149,14 @@ def notes_of_step(layer: Any) -> dict:
         if not hasattr(holder, "training"):  # Made for this question: no layer was called.
             layer._maybe_reset_call_context()
     return vars(holder).setdefault("keras_reg_notes", {})
+
+
+def training_around(layer: Any) -> bool | None:
+    """Whether the call around one of this layer trains; None if that is not said, or there is none.
+
+    The layer's own argument may say otherwise. Nothing public tells a layer what is round it.
+    """
+    context = layer._get_call_context()
+    if not hasattr(context, "training"):  # Made for this question: no layer was called.
+        layer._maybe_reset_call_context()
+    return getattr(context, "training", None)

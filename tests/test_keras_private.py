@@ -22,6 +22,7 @@ from keras_reg.keras_private import (
     nodes_of,
     notes_of_step,
     state_of,
+    training_around,
     unrecorded,
     variables_of,
 )
@@ -102,6 +103,30 @@ def test_training_without_state_is_told_from_calls():
     with keras.StatelessScope():
         assert is_stateless()
     assert not is_stateless()
+
+
+def test_a_layer_is_told_whether_the_call_around_it_trains():
+    class Inner(keras.layers.Layer):
+        def __call__(self, x, training=None):
+            seen.append(training_around(self))
+            return super().__call__(x, training=training)
+
+        def call(self, x, training=False):
+            return x
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def call(self, x, training=False):
+            return self.inner(x, training=True)
+
+    seen, outer, x = [], Outer(), keras.ops.ones((2, 4))
+    outer.inner(x, training=True)
+    for training in (True, False):
+        outer(x, training=training)
+    assert seen == [None, True, False]
 
 
 def test_notes_of_a_step_last_as_long_as_the_outermost_call_or_stateless_scope():

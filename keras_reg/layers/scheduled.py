@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_reg import schedules
-from keras_reg.keras_private import is_stateless, notes_of_step
+from keras_reg.keras_private import is_stateless, notes_of_step, training_around
 from keras_reg.ops.backend import read, replica_id
 from keras_reg.ops.random import hash32, replica_seed
 from keras_reg.ops.updates import latest_state, next_state, records_gradients
@@ -32,7 +32,8 @@ class Scheduled(keras.layers.Layer):
     once counts one step, at one rate, and draws another mask for each of its uses. A step that
     calls the model twice counts two. For training calls that are no steps there is
     `keras_reg.layers.mc_dropout`: nothing in the call itself tells. Where it is clear that a call
-    after training is none, as no gradient can be taken of it, a warning says so, once.
+    is none, a warning says so, once: with `training=True` in a model that is called with False, as
+    by `predict`, or after training where no gradient can be taken of it.
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
     model uses the layer once and was called once in between. Under a `keras.RematScope` it runs
@@ -52,7 +53,7 @@ class Scheduled(keras.layers.Layer):
 
     def __init__(self, rate: schedules.Value, seed: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.rate = _check_rate(rate)
+        self._rate = _check_rate(rate)
         self.seed = _check_seed(seed)
         self.supports_masking = True
         self.seed_generator = keras.random.SeedGenerator(self.seed)
@@ -60,8 +61,22 @@ class Scheduled(keras.layers.Layer):
         # As Keras's own: nothing is left to build, unless a subclass says how.
         self.built = type(self).build is keras.layers.Layer.build
 
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if named.get("training") is True and training_around(self) is False:
+            self._warn_of_samples("the model round it does not train")
+        return super().__call__(*arguments, **named)
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self._drop(inputs, *self._draw()) if training else inputs
+
+    @property
+    def rate(self) -> schedules.Checked:
+        """The rate: a float, or a schedule. As in Keras's layers, compiled steps keep the old."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: schedules.Value) -> None:
+        self._rate = _check_rate(rate)
 
     @property
     def step(self) -> int:
@@ -71,6 +86,7 @@ class Scheduled(keras.layers.Layer):
 
     @step.setter
     def step(self, step: int) -> None:
+        step = schedules.check_count(step, "step", at_least=0)
         seed = int(read(self.seed_generator.state)[0])
         self.seed_generator.state.assign([seed, step])
 
@@ -130,7 +146,7 @@ class Scheduled(keras.layers.Layer):
 
     def _draw(self) -> tuple[Any, Any, Any]:
         """Rate, seed and step of this training call, which is counted if it begins a step."""
-        self._warn_of_samples()
+        self._notice_training()
         counted, number = self._count()
         state = ops.cast(counted, "int32")
         seed, step = state[0], state[1]
@@ -139,16 +155,19 @@ class Scheduled(keras.layers.Layer):
             seed = hash32(ops.array(number, "int32"), seed)
         return rate, replica_seed(seed, replica_id()), step
 
-    def _warn_of_samples(self) -> None:
-        """Warns, once, of a call that moves a schedule after training and is no training step."""
+    def _notice_training(self) -> None:
         if is_stateless() or records_gradients():
             self._has_trained = True
-        elif self._has_trained and callable(self.rate) and not self._is_sampled | self._has_warned:
+        elif self._has_trained:
+            self._warn_of_samples("no gradient can be taken of it")
+
+    def _warn_of_samples(self, why: str) -> None:
+        """Warns, once, of a call that moves a schedule and is no training step."""
+        if callable(self.rate) and not self._is_sampled | self._has_warned:
             self._has_warned = True
             warnings.warn(
-                f"The schedule of {self.name} follows training steps, and this call with "
-                f"`training=True` counts as one, from {self.step} to {self.step + 1}, though no "
-                "gradient can be taken of it. For samples at inference use "
+                f"The schedule of {self.name} follows training steps, and a call with "
+                f"`training=True` counts as one, though {why}. For samples at inference use "
                 "`with keras_reg.layers.mc_dropout(model):`; `layer.step` can be set",
                 stacklevel=2,
             )

@@ -78,7 +78,8 @@ class Proximal(Wrapper):
             "inputs" in penalties mean the right axes of every layer. Without it they do where path
             and shape leave no doubt, and others are an error that lists them.
     Raises:
-        TypeError: at construction if `optimizer` is no Keras optimizer or `penalties` no penalties.
+        TypeError: at construction if `optimizer` is no Keras optimizer, `penalties` no penalties or
+            `model` no model.
         ValueError: at construction if `every` or `metric` is out of range; when it is built
             (`fit` does it), or in its first update if it was loaded or there was no trainable
             variable, if a pattern matches nothing, if two match one variable, if a variable has a
@@ -101,10 +102,6 @@ class Proximal(Wrapper):
         'Adam'
     """
 
-    # Declared here, so that they are not looked for in the optimizer inside.
-    every: int = 1
-    metric: str = "euclidean"
-
     def __init__(
         self,
         optimizer: Any,
@@ -115,8 +112,8 @@ class Proximal(Wrapper):
         model: Any = None,
     ):
         super().__init__(optimizer, name=name)
-        self.every = schedules.check_count(every, "every", at_least=1)
-        self.metric = check_metric(metric)
+        self._every = schedules.check_count(every, "every", at_least=1)
+        self._metric = check_metric(metric)
         self._rules = Rules(penalties, model)
         for penalty in self._rules.each:
             penalty.check_proximable()
@@ -134,6 +131,16 @@ class Proximal(Wrapper):
     def penalties(self) -> Penalty | dict[Any, Penalty]:
         """The penalties, as they were given."""
         return self._rules.penalties
+
+    @property
+    def every(self) -> int:
+        """The updates from one proximal step to the next, as they were given."""
+        return self._every
+
+    @property
+    def metric(self) -> str:
+        """The metric of the proximal step, as it was given."""
+        return self._metric
 
     @property
     def strength_scale(self) -> Any:

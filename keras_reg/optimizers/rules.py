@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_reg import structure
 from keras_reg.ops.grouping import Grouping
 from keras_reg.optimizers.channel_groups import ChannelGroups, groups_in, refuse_shared
@@ -44,8 +46,8 @@ class Rules:
         penalties: one `Penalty`, or a dict from patterns, or `Channels`, to penalties.
         model: the model that has the variables, or None. It may be built later.
         axes: what the method `axes` returned, in place of a model.
-    Raises: TypeError if `penalties` are neither; ValueError if a pattern is no regular expression,
-        if channels cannot be removed, or if a penalty does not act on channels.
+    Raises: TypeError if `penalties` are neither, or `model` is none; ValueError if a pattern is no
+        regular expression, if channels cannot be removed, or if a penalty does not act on channels.
     """
 
     def __init__(self, penalties: Any, model: Any = None, axes: Axes | None = None):
@@ -56,6 +58,11 @@ class Rules:
             raise TypeError(
                 "Expected `penalties` to be a penalty of keras_reg.regularizers or a non-empty "
                 f"dict from patterns to penalties. Received: penalties={penalties!r}"
+            )
+        if model is not None and not isinstance(model, keras.layers.Layer):
+            raise TypeError(
+                "Expected `model` to be the keras.Model whose variables are trained. "
+                f"Received: model={model!r}"
             )
         for pattern in self._patterns if isinstance(penalties, dict) else ():
             structure.check_pattern(pattern)

@@ -186,11 +186,22 @@ def _by_variable(model: Any, gradients: Any) -> dict[int, Any]:
     variables = list(model.trainable_weights)
     if isinstance(gradients, dict):
         found = structure.match([re.escape(path) for path in gradients], variables)
-        pairs = [(found[re.escape(path)], gradient) for path, gradient in gradients.items()]
-        return {id(variable): value for named, value in pairs for variable in named}
-    if len(gradients) != len(variables):
+        named = [(v, given) for path, given in gradients.items() for v in found[re.escape(path)]]
+    elif len(gradients) != len(variables):
         raise ValueError(
             f"Expected a gradient for each of {len(variables)} trainable weights. "
             f"Received: {len(gradients)}"
         )
-    return {id(v): g for v, g in zip(variables, gradients, strict=True) if g is not None}
+    else:
+        named = list(zip(variables, gradients, strict=True))
+    present = [(v, given) for v, given in named if given is not None]
+    wrong = [
+        f"{structure.path_of(v)}: {tuple(getattr(given, 'shape', ()))} for {tuple(v.shape)}"
+        for v, given in present
+        if tuple(getattr(given, "shape", ())) != tuple(v.shape)
+    ]
+    if wrong:
+        raise ValueError(
+            f"Expected gradients of the shapes of their weights. Received: {', '.join(wrong)}"
+        )
+    return {id(v): given for v, given in present}

@@ -229,8 +229,8 @@ def channels(model: Any) -> Channels:
         a             4       6     5  b
         b             2       5     4  stays: an output of the model
     """
-    own = {id(variable) for variable in model.weights}
     reader = read(model)
+    own = {id(variable) for variable in model.weights}
     groups = [
         group
         for group in groups_of(reader)
