@@ -35,10 +35,10 @@ def _given(kind: type, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(name: str, arguments: dict[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={_value(value)}' for key, value in arguments.items())})"
+    return f"{name}({', '.join(f'{key}={_text(value)}' for key, value in arguments.items())})"
 
 
-def _value(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("config"), dict):
         given = {key: one for key, one in value["config"].items() if key != "name"}
         return _call(str(value.get("class_name")), given)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_reg.keras_private import layers_in
-from keras_reg.structure.graph import Block, Calls, blocks, calls, is_counted, product, total
+from keras_reg.structure.graph import Block, Calls, blocks, calls, product, total
 from keras_reg.structure.layout import Layout, layout_of
 from keras_reg.structure.registry import rule_of, uses_of
 from keras_reg.structure.units import UnitPart, Units
-from keras_reg.structure.weights import names_once
+from keras_reg.structure.weights import is_counted, names_once
 
 
 class Kernel(NamedTuple):
@@ -84,7 +84,7 @@ def analyze(model: Any) -> Analysis:
     found, called = blocks(model), calls(model)
     kernels = _kernels(model, found, _uses(found, called))
     if not kernels:
-        raise ValueError(_no_kernel(model))
+        raise ValueError(_no_kernel(model, found))
     counted = {id(kernel.variable) for kernel in kernels}
     seen: set[int] = set()
     layers = [_layer(block, called, counted, seen) for block in found if block.owners]
@@ -113,8 +113,9 @@ def check_built(model: Any) -> None:
         )
 
 
-def _no_kernel(model: Any) -> str:
-    modes = {f"{getattr(one, 'quantization_mode', None)}" for one in (model, *layers_in(model))}
+def _no_kernel(model: Any, found: list[Block]) -> str:
+    owners = [owner for block in found for owner, _ in block.owners]
+    modes = {f"{getattr(one, 'quantization_mode', None)}" for one in owners}
     packed = sorted(modes - {"None", "int8", "float8"})
     if packed:
         return (

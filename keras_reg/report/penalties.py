@@ -171,13 +171,19 @@ def _between_directions(rows: np.ndarray) -> float:
     return float(np.divide(0.5 * (np.sum(cosines) - np.trace(cosines)), pairs))
 
 
-def lacks_zeros(penalty: Any) -> bool:
-    """Whether a regularizer in a loss is an L1, which users expect to make zeros.
+def lacking_zeros(terms: list[Term]) -> set[int]:
+    """The `id`s of the variables with an L1 in the loss, which users expect to make zeros.
 
     Example:
-        >>> lacks_zeros(keras.regularizers.L1(0.1)), lacks_zeros(keras.regularizers.L2(0.1))
-        (True, False)
+        >>> variable = keras.Variable([[1.0]])
+        >>> one, other = keras.regularizers.L1(0.1), keras.regularizers.L2(0.1)
+        >>> [len(lacking_zeros([Term(variable, penalty, None)])) for penalty in (one, other)]
+        [1, 0]
     """
+    return {id(term.variable) for term in terms if term.clock is None and _is_l1(term.penalty)}
+
+
+def _is_l1(penalty: Any) -> bool:
     is_mixed = isinstance(penalty, keras.regularizers.L1L2) and float(penalty.l1) > 0.0
     return is_mixed or isinstance(penalty, (L1, keras.regularizers.L1))
 
@@ -217,7 +223,7 @@ def _strength_now(term: Term) -> float:
     return scale * float(schedules.evaluate(term.penalty.strength, clock, at_least=0.0))
 
 
-def _value(penalty: Any, weights: Any, updates: Any) -> Any:
+def _one_value(penalty: Any, weights: Any, updates: Any) -> Any:
     weights = ops.stop_gradient(weights)
     if not isinstance(penalty, Penalty):
         return ops.cast(penalty(weights), "float32")
@@ -227,7 +233,7 @@ def _value(penalty: Any, weights: Any, updates: Any) -> Any:
 
 def _values(penalties: tuple, weights: list[Any], clocks: list[Any], scales: list[Any]) -> Any:
     each = zip(penalties, weights, clocks, strict=True)
-    return ops.stack([_value(*one) for one in each]) * ops.cast(ops.stack(scales), "float32")
+    return ops.stack([_one_value(*one) for one in each]) * ops.cast(ops.stack(scales), "float32")
 
 
 def _uncompiled(penalties: tuple) -> Callable:

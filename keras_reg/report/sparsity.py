@@ -12,8 +12,7 @@ from keras_reg import structure
 from keras_reg.report import penalties
 from keras_reg.report.analysis import analyze
 from keras_reg.report.compiled_counting import Reader
-from keras_reg.report.counting import Reading, read_once
-from keras_reg.report.left import Remainder
+from keras_reg.report.counting import Reading, Remainder, read_once
 from keras_reg.report.rows import LayerSparsity, WeightSparsity
 from keras_reg.report.table import SparsityTable, table_of
 
@@ -90,7 +89,8 @@ class Meter:
         self.analysis = analyze(model)
         self._model = model
         self._terms = penalties.terms_of(model)
-        self._is_hinted = self._hinted()
+        lacking = penalties.lacking_zeros(self._terms)
+        self._is_hinted = [id(kernel.variable) in lacking for kernel in self.analysis.kernels]
         self._tolerances = [tolerance or one * _HINT_TOLERANCE for one in self._is_hinted]
         self._reader = Reader(self.analysis, self._tolerances) if over_time else None
         self._first_zero: list[dict[str, np.ndarray]] = []
@@ -130,12 +130,6 @@ class Meter:
             for side, known in first.items():
                 known[(known < 0) & ~getattr(counts, side)] = self._measures
         self._measures += 1
-
-    def _hinted(self) -> list[bool]:
-        """Of each kernel whether an L1 in the loss acts on it."""
-        in_loss = [term for term in self._terms if term.clock is None]
-        hinted = {id(one.variable) for one in in_loss if penalties.lacks_zeros(one.penalty)}
-        return [id(kernel.variable) in hinted for kernel in self.analysis.kernels]
 
     def _hint(self, reading: Reading) -> str | None:
         pairs = zip(self._is_hinted, self.analysis.kernels, reading.kernels, strict=True)

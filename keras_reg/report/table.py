@@ -9,8 +9,7 @@ from rich.console import Console, Group
 
 from keras_reg.report import export, rendering
 from keras_reg.report.analysis import Analysis, Layer
-from keras_reg.report.counting import Reading, alive_units
-from keras_reg.report.left import Left
+from keras_reg.report.counting import Left, Reading, alive_units
 from keras_reg.report.rows import LayerSparsity, WeightSparsity, fraction, row_of
 from keras_reg.structure.graph import product, total
 

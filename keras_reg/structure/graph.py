@@ -8,7 +8,6 @@ import keras
 
 from keras_reg.keras_private import layers_in, nodes_of
 from keras_reg.structure.registry import Shape
-from keras_reg.structure.weights import is_kernel
 
 
 class Block(NamedTuple):
@@ -43,25 +42,6 @@ def blocks(model: Any) -> list[Block]:
         if owners or not isinstance(layer, keras.Model):
             found.append(Block(layer.path or layer.name, layer, owners))
     return found
-
-
-def is_counted(layer: Any, variable: Any) -> bool:
-    """Whether a report counts a variable: a kernel, or one that `quantize("int8")` made of it.
-
-    Other modes of quantization pack several weights into a byte.
-
-    Example:
-        >>> layer = keras.layers.Dense(2)
-        >>> layer.build((None, 3))
-        >>> layer.quantize("int8")
-        >>> [is_counted(layer, weight) for weight in (layer.kernel, layer.bias, layer.kernel_scale)]
-        [True, False, False]
-    """
-    if is_kernel(variable, layer):
-        return True
-    mode = getattr(layer, "quantization_mode", None)
-    is_int8 = keras.backend.standardize_dtype(variable.dtype) == "int8"
-    return mode == "int8" and is_int8 and len(variable.shape) >= 2
 
 
 def _unfolded(model: Any) -> Iterator[Any]:

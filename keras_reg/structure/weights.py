@@ -57,6 +57,26 @@ def _embeds(layer: str, owner: Any) -> bool:
     return is_embedding and not _PLACE.fullmatch(layer)
 
 
+def is_counted(layer: Any, variable: Any) -> bool:
+    """Whether a report counts a variable: a kernel, or one that `quantize("int8")` made of it.
+
+    Other modes of quantization pack several weights into a byte.
+
+    Example:
+        >>> import keras
+        >>> layer = keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> layer.quantize("int8")
+        >>> [is_counted(layer, weight) for weight in (layer.kernel, layer.bias, layer.kernel_scale)]
+        [True, False, False]
+    """
+    if is_kernel(variable, layer):
+        return True
+    mode = getattr(layer, "quantization_mode", None)
+    is_int8 = backend.standardize_dtype(variable.dtype) == "int8"
+    return mode == "int8" and is_int8 and len(variable.shape) >= 2
+
+
 def path_of(variable: Any) -> str:
     """A variable's path, such as `sequential/dense/kernel`. A `tf.Variable` has a name alone.
 
