@@ -5,7 +5,11 @@ import importlib
 import pathlib
 import pkgutil
 
+import pytest
+
 import keras_reg
+
+pytestmark = pytest.mark.once
 
 ROOT = pathlib.Path(keras_reg.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -103,6 +107,27 @@ def test_imports_run_one_way():
         subpackages = {f"{name}.".split(".")[1] for name in own}
         allowed = MAY_IMPORT[subpackage] | {subpackage, "keras_private"}
         assert subpackages <= allowed, f"{path} imports {subpackages - allowed}"
+
+
+def imported_at_once(path):
+    """What a file imports outside of functions and of `if TYPE_CHECKING`."""
+    body = ast.parse(path.read_text()).body
+    top = [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return set(imported(ast.unparse(ast.Module(top, []))))
+
+
+def test_what_training_does_not_need_is_imported_when_it_is_asked_for():
+    late = {"keras_reg.evaluation", "keras_reg.selection", "keras_reg.evaluation.compare"}
+    assert not imported_at_once(ROOT / "__init__.py") & late
+    assert keras_reg.selection.path.__name__ == "path"
+    assert keras_reg.compare is keras_reg.evaluation.compare
+    assert late - {"keras_reg.evaluation.compare"} <= {f"keras_reg.{n}" for n in dir(keras_reg)}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        keras_reg.nothing  # noqa: B018
+    needs_sklearn = ROOT / "selection/estimators.py"  # Itself imported late.
+    heavy = {"joblib", "matplotlib", "scipy", "sklearn"}
+    for path in set(FILES) - {needs_sklearn}:
+        assert not {name.split(".")[0] for name in imported_at_once(path)} & heavy, path
 
 
 def test_subpackages_have_no_cycle():
