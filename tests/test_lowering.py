@@ -133,6 +133,7 @@ NO_OPERATION = {
     "check_group_axis",
     "check_matrix",
     "compiled",
+    "compiled_alone",
     "compiled_in_graph",
     "compiles_each_operation",
     "group_size",

@@ -65,6 +65,23 @@ def compiles_each_operation() -> bool:
     return keras.backend.backend() == "jax"
 
 
+def compiled_alone(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callable:
+    """Compiles a function with a loop where a call outside of a program would do so every time.
+
+    That is on JAX, which knows a loop by the functions in it, and these are new in each call.
+
+    Args:
+        function: takes and returns tensors, written in `keras.ops`.
+        static_argnums: positions of hashable Python arguments, fixed at trace time.
+
+    Example:
+        >>> half = compiled_alone(lambda x: x / 2)
+        >>> float(half(keras.ops.ones(())))
+        0.5
+    """
+    return compiled(function, static_argnums) if compiles_each_operation() else function
+
+
 def xla_suits_matrices() -> bool:
     """Whether XLA is as fast as the backend itself at products and decompositions of matrices.
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-# Up to so many, comparing every two by themselves makes a program of a reasonable size.
+# Up to so many, comparing every two by themselves makes a program of a reasonable size. On every
+# device it is less work: 6 comparisons in a block of 4 where all at once are 16.
 _FEW = 16
 
 _WORDS = {"bfloat16": "int16", "float16": "int16", "float32": "int32", "float64": "int64"}

@@ -37,7 +37,8 @@ def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
     Nothing is sorted, and the tensors are not joined: the smallest number to keep is found by
     bisection on the bits of a float, which counts the numbers above a threshold once for each bit,
     and ties are cut by bisection on the position. So the time is linear in the number of elements,
-    and the count may change from step to step without a retrace.
+    and the count may change from step to step without a retrace. It is so on every device, as a
+    sort would join tensors that may lie on several.
 
     Args:
         tensors: float tensors of any rank, of one dtype. A NaN counts as the largest.

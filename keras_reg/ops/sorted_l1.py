@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from keras_reg.ops import arrays as ops
+from keras_reg.ops.backend import compiled_alone
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.scan import scan_rows
 
@@ -120,12 +121,15 @@ def sorted_l1_prox(w: Any, weights: Any) -> Any:
     return ops.where(w < 0, -kept, kept)
 
 
-def _certain_falls(y: Any) -> Any:
+def _falls(y: Any) -> Any:
     """-1 where all before is above all that follows, so that no piece reaches across, else 0."""
     (least,) = scan_rows(lambda a, b: (ops.minimum(a[0], b[0]),), (y,), ops.isnan)
     backwards = ops.flip(y, axis=1)
     (most,) = scan_rows(lambda a, b: (ops.maximum(a[0], b[0]),), (backwards,), ops.isnan)
     return -ops.cast(least[:, :-1] > ops.flip(most, axis=1)[:, 1:], y.dtype)
+
+
+_certain_falls = compiled_alone(_falls)
 
 
 def _upper_quantile(tail: Any) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_reg.ops import arrays as ops
+from keras_reg.ops.backend import compiled_alone
 from keras_reg.ops.sums import reduced
 
 
@@ -53,7 +54,9 @@ def _largest(x: Any, axes: tuple[int, ...]) -> Any:
     return reduced(x, axes, True, ops.max, ops.maximum)
 
 
-def _root(x: Any, axes: tuple[int, ...], start: Any, factor: Any, slope: float, offset: Any) -> Any:
+def _by_newton(
+    x: Any, axes: tuple[int, ...], start: Any, factor: Any, slope: float, offset: Any
+) -> Any:
     """t with factor * sum_i max(0, x_i - t) = slope * t + offset, by Newton's method.
 
     The left side is convex and piecewise linear. From below the root every step stays below it, and
@@ -62,7 +65,7 @@ def _root(x: Any, axes: tuple[int, ...], start: Any, factor: Any, slope: float, 
     """
     if not axes:
         axes, x, start = (len(x.shape),), ops.expand_dims(x, -1), ops.expand_dims(start, -1)
-        return _root(x, axes, start, factor, slope, offset)[..., 0]
+        return _by_newton(x, axes, start, factor, slope, offset)[..., 0]
 
     def step(t: Any, count: Any, again: Any) -> tuple[Any, Any, Any]:
         excess = reduced(ops.relu(x - t), axes, keepdims=True)
@@ -75,3 +78,6 @@ def _root(x: Any, axes: tuple[int, ...], start: Any, factor: Any, slope: float, 
 
     state = (start, ops.zeros_like(start) - 1.0, ops.convert_to_tensor(True))
     return ops.while_loop(lambda t, count, again: again, step, state)[0]
+
+
+_root = compiled_alone(_by_newton, static_argnums=(1,))

@@ -15,7 +15,8 @@ def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
 
     That is inside a `tf.function` that XLA does not compile as a whole: Keras's own updates are
     some ten operations there, each of which reads and writes every weight. Elsewhere, and in a
-    `tf.distribute` strategy, the function is called as it is.
+    `tf.distribute` strategy, the function is called as it is. On a GPU, where Keras compiles whole
+    steps unless told not to, it makes a difference for `jit_compile=False` alone.
 
     Args:
         function: takes the list and returns nothing; it may hold no operation that XLA lacks.

@@ -8,6 +8,7 @@ import keras
 
 from keras_reg import schedules
 from keras_reg.ops import arrays as ops
+from keras_reg.ops.backend import compiled_alone
 from keras_reg.ops.norms import TINY, GroupAxis
 from keras_reg.ops.sums import folded
 from keras_reg.regularizers.radial import RadialPenalty
@@ -65,28 +66,8 @@ class LogSum(RadialPenalty):
         root = ops.sqrt(ops.relu(a * a - 4.0 * step))
         # The formula of the class less r, so that a step of 0 gives r bit for bit.
         u = ops.relu(r - 2.0 * step / (a + root))
-        return ops.where(ops.less_equal(r, self._zero_up_to(step)), 0.0, u)
-
-    def _zero_up_to(self, step: Any) -> Any:
-        """The largest norm that the prox makes zero.
-
-        There u = epsilon * x costs what 0 does, with x the root above zero of log(1 + x) - x / (1 +
-        x) - x**2 / (2 * k), for k = step / epsilon**2. Up to k = 1 there is none, the objective is
-        convex, and the norm is where its slope at zero is. Newton's method falls to the root from
-        a number that is never below it.
-        """
-        k = step / self.epsilon**2
-        x = ops.relu(ops.minimum(k - 1.0, ops.power(2.0 * k, 2 / 3)))
-
-        def fall(x: Any, _: Any) -> tuple[Any, Any]:
-            above = ops.clip(x, TINY, math.inf)
-            excess = (ops.log1p(x) - x / (1.0 + x)) / above - x / (2.0 * k)
-            slope = 1.0 / k - 1.0 / ops.square(1.0 + x)
-            lower = ops.relu(x + excess / ops.clip(slope, TINY, math.inf))
-            return ops.minimum(lower, x), ops.any(ops.less(lower, x * (1.0 - _PRECISION)))
-
-        x = ops.while_loop(lambda x, again: again, fall, (x, ops.any(ops.greater(k, 1.0))))[0]
-        return self.epsilon * (x + k / (1.0 + x))
+        zero_up_to = self.epsilon * _largest_zero(step / self.epsilon**2)
+        return ops.where(ops.less_equal(r, zero_up_to), 0.0, u)
 
     def _slope(self, r: Any) -> Any:
         return 1.0 / (r + self.epsilon)
@@ -103,3 +84,27 @@ class LogSum(RadialPenalty):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def _by_newton(k: Any) -> Any:
+    """The largest norm, over epsilon, that the prox makes zero, for k = step / epsilon**2.
+
+    There x costs what 0 does: it is x + k / (1 + x), with x the root above zero of log(1 + x) -
+    x / (1 + x) - x**2 / (2 * k). Up to k = 1 there is none, the objective is convex, and the norm
+    is where its slope at zero is. Newton's method falls to the root from a number that is never
+    below it.
+    """
+    x = ops.relu(ops.minimum(k - 1.0, ops.power(2.0 * k, 2 / 3)))
+
+    def fall(x: Any, _: Any) -> tuple[Any, Any]:
+        above = ops.clip(x, TINY, math.inf)
+        excess = (ops.log1p(x) - x / (1.0 + x)) / above - x / (2.0 * k)
+        slope = 1.0 / k - 1.0 / ops.square(1.0 + x)
+        lower = ops.relu(x + excess / ops.clip(slope, TINY, math.inf))
+        return ops.minimum(lower, x), ops.any(ops.less(lower, x * (1.0 - _PRECISION)))
+
+    x = ops.while_loop(lambda x, again: again, fall, (x, ops.any(ops.greater(k, 1.0))))[0]
+    return x + k / (1.0 + x)
+
+
+_largest_zero = compiled_alone(_by_newton)

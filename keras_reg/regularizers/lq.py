@@ -85,8 +85,8 @@ class Lq(RadialPenalty):
 
 
 # Both are written in threshold / r, from 0 to 1, so that no power of r can overflow, and such that
-# a ratio of 0, which is a step of 0, gives r bit for bit. Newton's method from a parabola is much
-# faster than the closed forms with their arccosines and powers.
+# a ratio of 0, which is a step of 0, gives r bit for bit. The closed forms with their arccosines
+# and powers need not, and are much slower: it is Newton's method from a parabola on every device.
 
 
 def _kept_half(r: Any, threshold: Any) -> Any:
