@@ -1,6 +1,7 @@
 """Every test starts from the same seed; TensorFlow sees two CPU devices, for its strategies."""
 
 import os
+import tempfile
 
 import hypothesis
 import keras
@@ -19,11 +20,30 @@ if keras.backend.backend() == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+if keras.backend.backend() == "jax":
+    import jax
+
+    # Models of many tests are alike: what was compiled once is read. Each process has a folder of
+    # its own, since what another is writing can be read half.
+    compiled = tempfile.TemporaryDirectory(prefix="keras_reg_compiled_")
+    jax.config.update("jax_compilation_cache_dir", compiled.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 if keras.backend.backend() == "torch":
     import torch
 
     # The arrays are small: more threads would wait for each other.
     torch.set_num_threads(1)
+
+
+def pytest_runtest_setup(item):
+    """A test with the mark `once` runs on one backend: PyTorch, or the one that the mark names."""
+    once = item.get_closest_marker("once")
+    backend = (*once.args, "torch")[0] if once else keras.backend.backend()
+    if keras.backend.backend() != backend:
+        pytest.skip(f"the run on {backend} has it")
 
 
 @pytest.fixture(autouse=True)

@@ -34,28 +34,20 @@ PATCHES = {
 }
 
 
-def _resnet():
+def _resnet(filters=(64, 8)):
+    rest = [1] * (len(filters) - 1)
     return models.ResNetBackbone(
         input_conv_filters=[4],
         input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[64, 8],
-        stackwise_num_blocks=[1, 1],
-        stackwise_num_strides=[1, 2],
+        stackwise_num_filters=list(filters),
+        stackwise_num_blocks=[1, *rest],
+        stackwise_num_strides=[1, *(2 * one for one in rest)],
         block_type="bottleneck_block",
         image_shape=(64, 64, 3),
     )
 
 
-def _pyramid():
-    return models.ResNetBackbone(
-        input_conv_filters=[4],
-        input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[64, 4, 4, 4],
-        stackwise_num_blocks=[1, 1, 1, 1],
-        stackwise_num_strides=[1, 2, 2, 2],
-        block_type="bottleneck_block",
-        image_shape=(64, 64, 3),
-    )
+_pyramid = partial(_resnet, (64, 4, 4, 4))
 
 
 def _mit():

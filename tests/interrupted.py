@@ -25,6 +25,7 @@ class KillAt(keras.callbacks.Callback):
 
 
 def main(folder, kill_at):
+    keras.utils.clear_session()
     keras.utils.set_random_seed(1)
     model = dense_model()
     inner = keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.5)

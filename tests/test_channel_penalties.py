@@ -6,12 +6,7 @@ import channel_models
 import keras
 import numpy as np
 import pytest
-import skglm
 from keras import layers, ops
-from skglm.datafits import QuadraticGroup
-from skglm.penalties import WeightedGroupL2
-from skglm.solvers import GroupBCD
-from skglm.utils.data import grp_converter
 
 import keras_reg as kr
 from keras_reg import regularizers, schedules
@@ -175,8 +170,15 @@ def test_norms_of_channels_fall_by_the_strength_in_models_of_all_kinds(name):
         np.testing.assert_array_equal(after[path], before[path])
 
 
+@pytest.mark.once("jax")  # Numba compiles skglm's solver for it.
 def test_group_over_two_kernels_and_a_bias_has_the_solution_of_skglm():
     """Units of two layers that are added, read by a fixed square kernel: a convex problem."""
+    import skglm
+    from skglm.datafits import QuadraticGroup
+    from skglm.penalties import WeightedGroupL2
+    from skglm.solvers import GroupBCD
+    from skglm.utils.data import grp_converter
+
     n, units, strength = 40, 5, 0.08
     xs = [normal(n, 3, seed=1), normal(n, 4, seed=2)]
     reader = np.linalg.qr(normal(units, units, seed=3))[0] + 0.3 * normal(units, units, seed=4)

@@ -1,11 +1,9 @@
 """compact on layers of a class of their own: their code stays, the layers in them get smaller."""
 
-import hub_models
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from keras_hub import models
 from test_compact import assert_same, inputs_of
 from zeroed import zero_channels
 
@@ -110,12 +108,11 @@ def test_training_goes_on():
     small.fit(x, np.zeros((3, 5, 2)), verbose=0)
 
 
-# PyTorch compiles nothing, so it takes them all.
-BACKBONES = ["BERT", "Llama", "ViT"]
-
-
-@pytest.mark.parametrize("name", BACKBONES if keras.backend.backend() == "torch" else BACKBONES[:1])
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["BERT", "Llama", "ViT"])
 def test_backbones_lose_their_dead_units(name):
+    import hub_models
+
     keras.backend.clear_session()
     model = hub_models.MODELS[name]()
     inner = channels(model).free().matching(".*(intermediate_dense|dense_1)")
@@ -133,7 +130,11 @@ def test_backbones_lose_their_dead_units(name):
     assert found == {path: length for path, length in expected.items() if length}
 
 
+@pytest.mark.once
 def test_a_decoder_generates_as_before(tmp_path):
+    import hub_models
+    from keras_hub import models
+
     keras.backend.clear_session()
     backbone = hub_models.MODELS["GPT-2"]()
     model = models.GPT2CausalLM(backbone, preprocessor=None)

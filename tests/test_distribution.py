@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import socket
 import subprocess
 import sys
@@ -10,14 +9,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+import worker
 
 BACKEND = keras.backend.backend()
-WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
 def start(task, **environment):
     return subprocess.Popen(
-        [sys.executable, str(WORKER), task],
+        [sys.executable, worker.__file__, task],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -64,22 +63,20 @@ def test_two_workers_train_as_one_device():
         )
         for index in range(2)
     ]
-    alone = result_of(start("train_in_strategy"))
-    for worker in workers:
-        assert_same_weights(result_of(worker), alone)
+    alone = worker.train_in_strategy()
+    for each in workers:
+        assert_same_weights(result_of(each), alone)
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is JAX's")
 def test_eight_devices_train_as_one():
     flags = "--xla_force_host_platform_device_count=8"
-    sharded = start("sharded", XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
-    counted = start("all_reduces", XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
-    results = result_of(sharded)
+    results = result_of(start("sharded", XLA_FLAGS=flags, JAX_PLATFORMS="cpu"))
     for name in ("data", "outputs", "inputs"):
         assert_same_weights(results[name], results["alone"])
     for name in ("outputs", "inputs"):
         assert_same_weights(results[f"{name} averaged"], results["alone averaged"])
-    plain, penalized = result_of(counted)
+    plain, penalized = results["all-reduces"]
     assert penalized == plain
 
 

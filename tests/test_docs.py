@@ -10,6 +10,8 @@ import pytest
 import keras_reg
 from keras_reg import regularizers
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf8")

@@ -3,7 +3,6 @@
 import pathlib
 import re
 
-import keras
 import pytest
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
@@ -17,7 +16,7 @@ PAGES = [page for page in sorted(DOCS.glob("*.md")) if examples(page)]
 
 
 # One backend: the code they show runs on each in the tests of what it calls.
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="run on one backend, the quickest")
+@pytest.mark.once("jax")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

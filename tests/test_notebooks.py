@@ -21,6 +21,7 @@ def test_notebook_runs(path):
     assert not any(out.output_type == "error" for out in outputs)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_ready_for_colab(path):
     text = path.read_text(encoding="utf8")
@@ -30,6 +31,7 @@ def test_notebook_is_ready_for_colab(path):
     assert "find_spec" in text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_keeps_small_outputs(path):
     notebook = nbformat.read(path, as_version=4)

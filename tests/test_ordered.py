@@ -7,24 +7,13 @@ from keras import ops
 from scipy.optimize import lsq_linear
 from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
+from test_structured import draw, numpy, seeds
 
 from keras_reg import regularizers
 from keras_reg.ops.backend import compiled
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.scan import scan_rows
 from keras_reg.ops.sorted_l1 import bh_weights, sorted_l1_prox
-
-seeds = pytest.mark.parametrize("seed", range(4))
-
-
-def numpy(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
-def draw(seed, shape, ties=True):
-    """Random weights, on a coarse grid where there should be ties."""
-    w = np.random.default_rng(seed).standard_normal(shape)
-    return (np.round(2 * w) / 2 if ties and seed % 2 else w).astype("float32")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 13])

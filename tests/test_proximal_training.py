@@ -83,7 +83,7 @@ def test_saved_run_resumes_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(straight, resumed)
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="a file is read alike on each backend")
+@pytest.mark.once  # A file is read alike on each backend.
 def test_file_loads_in_a_process_that_imports_only_the_package(tmp_path):
     model = dense_model(kernel_regularizer=regularizers.L2(0.5))
     model.compile(Proximal("sgd", {"out/kernel": regularizers.L1(0.1)}), "mse")

@@ -57,7 +57,7 @@ WEIGHTED = (
 FAILS = {"check_sample_weight_equivalence_on_dense_data": WEIGHTED}
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="slow; the run on PyTorch has it")
+@pytest.mark.once
 @pytest.mark.parametrize(("kind", "build"), [(PathRegressor, scaled), (PathClassifier, softmax)])
 def test_the_checks_of_scikit_learn_pass(kind, build):
     estimator = kind(build, L1(), strengths=[1e-4, 1e-3], **QUICK)
@@ -67,6 +67,7 @@ def test_the_checks_of_scikit_learn_pass(kind, build):
     assert len(results) > 40
 
 
+@pytest.mark.once("jax")
 def test_a_linear_path_in_a_pipeline_is_the_lasso_of_scikit_learn():
     x, y = data(80)
     x = x * [1, 2, 3, 4, 5, 6] + 7
@@ -83,6 +84,7 @@ def test_a_linear_path_in_a_pipeline_is_the_lasso_of_scikit_learn():
     np.testing.assert_array_equal(pipeline[-1].selected_inputs_, np.flatnonzero(theirs.coef_))
 
 
+@pytest.mark.once
 def test_searches_and_cross_validation_go_through_it():
     x, y = data()
     settings = {"epochs": 20, "strengths": [0.5, 2.0], "folds": FOLDS, "batch_size": 60}

@@ -79,6 +79,7 @@ def test_a_lasso_path_is_that_of_scikit_learn():
     assert result.one_se.strength == pytest.approx(2 * chosen, rel=1e-3)
 
 
+@pytest.mark.once("jax")  # Where its members are trained at once.
 def test_an_elastic_net_path_is_that_of_scikit_learn():
     ratio = 0.5
     x, y = hitters()
@@ -94,6 +95,7 @@ def test_an_elastic_net_path_is_that_of_scikit_learn():
     assert result.best.strength == pytest.approx((1 + ratio) * net.alpha_, rel=1e-3)
 
 
+@pytest.mark.once("jax")  # Where its members are trained at once.
 def test_a_path_of_several_targets_is_that_of_scikit_learn():
     x, y = diabetes()
     x, y = x[:, :5], np.stack([y, x[:, 5]], axis=1)
@@ -112,6 +114,7 @@ def test_a_path_of_several_targets_is_that_of_scikit_learn():
     assert result.best.strength == pytest.approx(lasso.alpha_, rel=1e-3)
 
 
+@pytest.mark.once("jax")  # Where its members are trained at once.
 def test_a_logistic_path_is_that_of_scikit_learn():
     data = load_breast_cancer()
     x, y = StandardScaler().fit_transform(data.data[:, [0, 1, 4, 6, 8, 9]]), data.target

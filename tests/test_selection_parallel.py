@@ -13,10 +13,6 @@ from keras_reg.regularizers import L1, GroupLasso
 from keras_reg.selection import path, paths, stability
 
 INPUTS = {"hidden/kernel": GroupLasso(0.1, group_axis="inputs")}
-# Each process imports Keras, which takes seconds.
-on_torch = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="processes start slowly; the run on PyTorch has it"
-)
 
 
 def run(units=8, method=path, **kwargs):
@@ -41,7 +37,7 @@ def assert_same(one, other):
             np.testing.assert_allclose(w, expected, rtol=1e-5, atol=1e-6)
 
 
-@on_torch
+@pytest.mark.once  # Each process imports Keras, which takes seconds.
 def test_two_processes_train_what_one_does(tmp_path):
     kwargs = {"folds": 2, "score": "neg_mean_absolute_error"}
     alone, both = run(**kwargs), run(**kwargs, n_jobs=2, folder=tmp_path)
@@ -54,7 +50,7 @@ def test_two_processes_train_what_one_does(tmp_path):
     np.testing.assert_array_equal(halves[0].entry, halves[1].entry)
 
 
-@on_torch
+@pytest.mark.once  # Each process imports Keras, which takes seconds.
 def test_a_cluster_of_dask_trains_what_one_process_does():
     distributed = pytest.importorskip("distributed")
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
@@ -85,9 +81,16 @@ def test_paths_are_those_of_each_alone_on_the_same_folds(tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["L1", "narrow"]
     pytest.importorskip("matplotlib")
     assert both.plot()._repr_png_()[1:4] == b"PNG"
+
+
+@pytest.mark.once
+def test_threads_train_the_paths_of_one():
+    builds = {"narrow": (lambda: network(dropout=0.0), INPUTS), "L1": (network, L1(0.1))}
+    settings = {"epochs": 2, "further_epochs": 1, "strengths": [0.1, 0.5], "verbose": 0}
+    alone = paths(builds, *data(), folds=2, **settings)
     with joblib.parallel_config("threading"):
-        threads = paths(builds, x, y, folds=splits, n_jobs=2, **settings)
-    for name, result in both.items():
+        threads = paths(builds, *data(), folds=2, n_jobs=2, **settings)
+    for name, result in alone.items():
         assert_same(result, threads[name])
 
 

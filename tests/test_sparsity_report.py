@@ -183,7 +183,7 @@ model.fit(np.ones((2, 4)), np.ones((2, 3)), epochs=9, verbose=0, callbacks=[repo
 """
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="written alike on each backend")
+@pytest.mark.once  # Lines are written alike on each backend.
 def test_lines_survive_a_killed_run(tmp_path):
     path = tmp_path / "report.jsonl"
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=400)

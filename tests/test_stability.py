@@ -26,6 +26,7 @@ def simulated():
 SETTINGS = {"epochs": 20, "further_epochs": 10, "batch_size": 60, "verbose": 0}
 
 
+@pytest.mark.once("jax")
 def test_the_known_support_is_selected():
     x, y = simulated()
     result = stability(linear, x, y, L1(), pairs=4, strengths=8, **SETTINGS)

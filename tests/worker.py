@@ -107,6 +107,7 @@ def sharded():
         results[f"{name} averaged"] = train(use_ema=True)
     keras.distribution.set_distribution(None)
     results["alone averaged"] = train(use_ema=True)
+    results["all-reduces"] = all_reduces()
     return results
 
 
