@@ -80,6 +80,7 @@ def test_gene_expression_reads_few_genes(saved):
     assert results["network, GroupLasso"]["accuracy"] > 0.3
 
 
+@on_torch
 def test_image_classification_removes_filters(saved):
     results = image_classification.main(saved, dataset="digits", epochs=3, strength=5e-3)
     out = {name: int(row["filters out"].split("/")[0]) for name, row in results.items()}
@@ -101,6 +102,7 @@ def test_sentiment_ends_with_fewer_words(saved):
     assert best["weights"] - smaller["weights"] == 16 * (2000 - 1 - results[name]["words"])
 
 
+@on_torch
 def test_the_smaller_vocabulary_scores_as_the_large_one():
     vocabulary = [f"word{number}" for number in range(6)]
     model = sentiment.network(6)
@@ -124,6 +126,7 @@ def test_translation_ends_with_fewer_heads_and_units(saved):
     assert half < none - 5000
 
 
+@on_torch
 def test_translation_pads_between_start_and_end():
     ids, words = translation.sentences([1, 21], "en")
     assert ids.tolist() == [[1, 3, 2, 0], [1, 4, 3, 2]]
@@ -138,6 +141,7 @@ def test_object_detection_ends_with_half_of_the_work(saved):
     assert 0.4 < half / none < 0.51
 
 
+@on_torch
 def test_average_precision_of_right_half_right_and_doubled_boxes():
     boxes = [[(0, 0, 0, 10, 10)], [(0, 5, 5, 15, 15)]]
     right = [(0.9, 0, 0, 0, 0, 10, 10), (0.8, 1, 0, 5, 5, 15, 15)]
@@ -149,6 +153,7 @@ def test_average_precision_of_right_half_right_and_doubled_boxes():
     assert scenes.average_precision([], boxes, 0) == 0.0
 
 
+@on_torch
 def test_detector_reads_its_own_targets():
     images, boxes = scenes.scenes(5, seed=0)
 
