@@ -36,8 +36,7 @@ def compiled(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callab
         A function of the same arguments.
 
     Example:
-        >>> double = compiled(lambda x: 2 * x)
-        >>> float(double(keras.ops.ones(())))
+        >>> float(compiled(lambda x: 2 * x)(keras.ops.ones(())))
         2.0
     """
     backend = keras.backend.backend()
@@ -66,17 +65,10 @@ def compiles_each_operation() -> bool:
 
 
 def compiled_alone(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callable:
-    """Compiles a function with a loop where a call outside of a program would do so every time.
-
-    That is on JAX, which knows a loop by the functions in it, and these are new in each call.
-
-    Args:
-        function: takes and returns tensors, written in `keras.ops`.
-        static_argnums: positions of hashable Python arguments, fixed at trace time.
+    """`compiled` on JAX, where a loop outside of a program is compiled anew in every call.
 
     Example:
-        >>> half = compiled_alone(lambda x: x / 2)
-        >>> float(half(keras.ops.ones(())))
+        >>> float(compiled_alone(lambda x: x / 2)(keras.ops.ones(())))
         0.5
     """
     return compiled(function, static_argnums) if compiles_each_operation() else function
