@@ -212,9 +212,7 @@ def block_size() -> int | None:
 
 
 def xla_on_cpu() -> bool:
-    """Whether XLA compiles for a CPU, the one place where forms written for their speed are used.
-
-    They were measured there alone. Elsewhere the plain form is used.
+    """Whether XLA compiles for a CPU: there alone forms were measured that are for their speed.
 
     Example:
         >>> xla_on_cpu() and keras.backend.backend() == "torch"
