@@ -135,3 +135,35 @@ def test_a_regularizer_of_keras_on_another_weight_is_not_warned_of():
     model = dense_model(kernel_regularizer="l1", bias_regularizer="l2")
     model.compile(Proximal("adam", {"out/kernel": L1(0.1)}), "mse")
     fit(model)
+
+
+def in_sequential():
+    hidden = keras.layers.Dense(4, name="hidden")
+    return keras.Sequential([keras.Input((3,)), hidden, keras.layers.Dense(2)], name="net")
+
+
+def around_sequential():
+    inner = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4, name="hidden")], name="inner"
+    )
+    x = keras.Input((3,))
+    return keras.Model(x, keras.layers.Dense(2, name="hidden")(inner(x)))
+
+
+@pytest.mark.parametrize(
+    ("build", "pattern"),
+    [(in_sequential, "net/hidden/kernel"), (around_sequential, "inner/.*kernel")],
+)
+def test_patterns_name_the_same_weights_of_a_loaded_model(build, pattern, tmp_path):
+    """Paths lose the names of Sequential models when Keras loads them."""
+    model, x, y = build(), np.eye(3, dtype="float32"), np.ones((3, 2), "float32")
+    model.compile(Proximal("adam", {pattern: L1(0.1)}), "mse")
+    model.fit(x, y, shuffle=False, verbose=0)
+    loaded = saved_and_loaded(model, tmp_path / "model.keras")
+    again = saved_and_loaded(loaded, tmp_path / "again.keras")
+    for one in (model, loaded, again):
+        [(_, variable)] = one.optimizer.resolve(one.trainable_variables)
+        assert variable is one.trainable_variables[0]
+        one.fit(x, y, shuffle=False, verbose=0)
+    assert_same_weights(model, loaded)
+    assert_same_weights(model, again)

@@ -166,6 +166,25 @@ def test_several_optimizers_inside_each_give_their_own_step():
     np.testing.assert_allclose(values, [0.7, 0.94], atol=1e-6)
 
 
+def test_several_optimizers_wrapped_at_once_are_a_member_of_several_more():
+    """Keras refuses a MultiOptimizer within another, but not one with a wrapper round it."""
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has no MultiOptimizer")
+
+    def several(default, **others):
+        named = keras.optimizers.OptimizerMap(default, others)
+        return keras.optimizers.MultiOptimizer(named)
+
+    inner = several(keras.optimizers.SGD(0.25), a=keras.optimizers.SGD(0.5))
+    wrapped = Proximal(inner, {"[ab]": regularizers.L1(0.6)})
+    optimizer = several(wrapped, c=keras.optimizers.SGD(0.125))
+    weights = [keras.Variable([[1.0]], name=name) for name in "abc"]
+    optimizer.apply([ops.ones((1, 1))] * 3, weights)
+    values = [float(ops.convert_to_numpy(w)[0, 0]) for w in weights]
+    np.testing.assert_allclose(values, [1 - 0.5 - 0.3, 1 - 0.25 - 0.15, 1 - 0.125], atol=1e-6)
+    assert Proximal.within(optimizer) == [wrapped]
+
+
 def test_variables_without_a_gradient_are_shrunk_as_if_it_were_zero():
     used, unused = keras.Variable([[1.0]], name="kernel"), keras.Variable([[1.0]], name="kernel")
     optimizer = Proximal(keras.optimizers.SGD(0.5), regularizers.L1(0.6))

@@ -1,6 +1,5 @@
 """Proximal: any Keras optimizer, with a proximal step after each of its updates."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from keras_reg.optimizers.step_length import (
     check_momentum,
     steady_length,
 )
-from keras_reg.optimizers.steps import Part
+from keras_reg.optimizers.steps import Part, warn_of_regularizers
 from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.optimizers.zeros import AllZeroWarning
@@ -271,7 +270,7 @@ class Proximal(Wrapper):
         parts = [self._part(entry) for entry in self._rules.entries(variables)]
         self._rules.warn_of_frozen(variables)
         self._plan = _Plan(parts)
-        _warn_of_regularizers(parts)
+        warn_of_regularizers(parts)
         corrected = [variable for part in parts for variable in part.variables]
         self._penalized = set(keys_of(self, corrected))
         return corrected
@@ -351,33 +350,18 @@ class Proximal(Wrapper):
             "every": self.every,
             "metric": self.metric,
             "axes": self._rules.axes(),
+            "names": self._rules.names(variables_of(self) if self.built else ()),
             **({"channels": channels} if channels else {}),
         }
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Proximal":
         arguments = dict(config)
-        axes, channels = arguments.pop("axes", None), arguments.pop("channels", {})
+        kept = {key: arguments.pop(key, None) for key in ("axes", "names")}
+        channels = arguments.pop("channels", {})
         optimizer = super().from_config(arguments, custom_objects)
-        optimizer._rules = Rules(with_channels(optimizer.penalties, channels), axes=axes)
+        optimizer._rules = Rules(with_channels(optimizer.penalties, channels), **kept)
         return optimizer
-
-
-def _warn_of_regularizers(parts: list[Part]) -> None:
-    """Warns of variables whose layer has a regularizer of Keras beside a proximal penalty."""
-    twice = [
-        f"{path_of(variable)} ({type(regularizer).__name__} and {part.penalty})"
-        for part in parts
-        for variable in part.variables
-        if (regularizer := getattr(variable, "regularizer", None)) is not None
-    ]
-    if twice:
-        warnings.warn(
-            "Expected one penalty on a variable, in the loss or in Proximal. These have a "
-            "regularizer of Keras in their layer and one of Proximal, and both act: "
-            + ", ".join(twice),
-            stacklevel=2,
-        )
 
 
 class _Plan:

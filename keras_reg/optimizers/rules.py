@@ -46,14 +46,23 @@ class Rules:
         penalties: one `Penalty`, or a dict from patterns, or `Channels`, to penalties.
         model: the model that has the variables, or None. It may be built later.
         axes: what the method `axes` returned, in place of a model.
+        names: what the method `names` returned. A model that is loaded has other paths: Keras
+            leaves out the names of the Sequential models that its layers are in.
     Raises: TypeError if `penalties` are neither, or `model` is none; ValueError if a pattern is no
         regular expression, if channels cannot be removed, or if a penalty does not act on channels.
     """
 
-    def __init__(self, penalties: Any, model: Any = None, axes: Axes | None = None):
+    def __init__(
+        self,
+        penalties: Any,
+        model: Any = None,
+        axes: Axes | None = None,
+        names: Iterable[str] | None = None,
+    ):
         self.penalties = dict(penalties) if isinstance(penalties, dict) else penalties
         self.model = model
         self._axes = dict(axes or {})
+        self._names = list(names or ())
         if not self.each or not all(isinstance(penalty, Penalty) for penalty in self.each):
             raise TypeError(
                 "Expected `penalties` to be a penalty of keras_reg.regularizers or a non-empty "
@@ -176,6 +185,11 @@ class Rules:
                 axes[name] = [list(numbers) for numbers in layout[1:]]
         return axes
 
+    def names(self, variables: Iterable[Any]) -> list[str]:
+        """What patterns and axes call all variables of an optimizer, for a config."""
+        is_by_name = isinstance(self.penalties, dict) or bool(self.axes())
+        return self._names or (structure.names_once(variables) if is_by_name else [])
+
     def named(self) -> tuple[Any, dict[str, Any]]:
         """The penalties, with a name in the place of channels; and for a config what each names."""
         names = {key: f"channels#{1 + place}" for place, (key, _) in enumerate(self._on_channels)}
@@ -187,7 +201,8 @@ class Rules:
     def _weights(self, variables: list[Any]) -> list[Weight]:
         if self.model is not None:
             return weights_in(self.model, variables)
-        return weights_alone(variables, self._axes)
+        names = _names_before(structure.names_once(variables), self._names)
+        return weights_alone(variables, self._axes, names)
 
     def _named(self, weights: list[Weight]) -> list[tuple[Penalty, list[Weight]]]:
         """Each penalty with the weights that its pattern names; one alone with all kernels."""
@@ -201,6 +216,19 @@ class Rules:
             (self.penalties[pattern], [weight_of[id(variable)] for variable in variables])
             for pattern, variables in found.items()
         ]
+
+
+def _names_before(found: list[str], saved: list[str]) -> list[str]:
+    """What weights were called in a model that was saved: paths may have lost their beginnings."""
+    if not saved or set(found) <= set(saved):
+        return found
+    names = []
+    for name in found:
+        path, _, number = name.partition("#")
+        alike = [one for one in saved if f"/{one.partition('#')[0]}".endswith(f"/{path}")]
+        place = int(number or 1) - 1
+        names.append(alike[place] if place < len(alike) else name)
+    return names
 
 
 def _placed(rules: list[tuple[Penalty, list[Weight]]]) -> list[tuple[Penalty, list[Pair]]]:

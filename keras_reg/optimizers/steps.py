@@ -1,6 +1,7 @@
 """The proximal step of one penalty, on the variable or the variables that it acts on."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -10,6 +11,7 @@ from keras_reg.ops.grouping import Grouping
 from keras_reg.ops.updates import update, update_together
 from keras_reg.optimizers.metrics import Diagonal
 from keras_reg.regularizers.penalty import Penalty, widen
+from keras_reg.structure import path_of
 
 
 class Part(NamedTuple):
@@ -61,6 +63,23 @@ class Part(NamedTuple):
             act = act if always else _when_due(act)
             mask = held[0] if held else None
             update(self.variables[0], act, step, iteration, mask, *(slots[0] if slots else ()))
+
+
+def warn_of_regularizers(parts: Iterable[Part]) -> None:
+    """Warns of variables whose layer has a regularizer of Keras beside a proximal penalty."""
+    twice = [
+        f"{path_of(variable)} ({type(regularizer).__name__} and {part.penalty})"
+        for part in parts
+        for variable in part.variables
+        if (regularizer := getattr(variable, "regularizer", None)) is not None
+    ]
+    if twice:
+        warnings.warn(
+            "Expected one penalty on a variable, in the loss or in Proximal. These have a "
+            "regularizer of Keras in their layer and one of Proximal, and both act: "
+            + ", ".join(twice),
+            stacklevel=2,
+        )
 
 
 def _only(act: Callable, given: list[bool]) -> Callable:

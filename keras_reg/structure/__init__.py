@@ -12,6 +12,7 @@ from keras_reg.structure.layout import Layout, kernels_of, layout_of
 from keras_reg.structure.registry import register
 from keras_reg.structure.units import UnitPart, Units, output_units
 from keras_reg.structure.weights import check_pattern, is_kernel, match, path_of
+from keras_reg.structure.weights import names_once as names_once
 
 __all__ = [
     "KeptRegularizer",

@@ -158,12 +158,15 @@ def kernels_of(model: Any) -> list[Any]:
     return [weight.variable for weight in weights_in(model, model.weights) if weight.is_kernel]
 
 
-def weights_alone(variables: Iterable[Any], axes: Axes) -> list[Weight]:
+def weights_alone(
+    variables: Iterable[Any], axes: Axes, names: Iterable[str] | None = None
+) -> list[Weight]:
     """What paths and shapes say about variables of a model that is not at hand.
 
     Args:
         variables: `keras.Variable`s.
         axes: those that are known, by name.
+        names: the variables' names, or None: as `names_once` gives them.
 
     Example:
         >>> import keras
@@ -172,7 +175,8 @@ def weights_alone(variables: Iterable[Any], axes: Axes) -> list[Weight]:
     """
     variables = list(variables)
     weights = []
-    for variable, name in zip(variables, names_once(variables), strict=True):
+    names = names_once(variables) if names is None else names
+    for variable, name in zip(variables, names, strict=True):
         shape, known = tuple(variable.shape), axes.get(name)
         if known:
             layout: Layout | None = Layout(shape, *map(tuple, known))

@@ -155,7 +155,7 @@ def match(
     found: dict[str, list[Any]] = {pattern: [] for pattern in patterns}
     unmatched = set(patterns)
     for variable, name in zip(variables, names, strict=True):
-        path = path_of(variable)
+        path = name.partition("#")[0]
         numbered = f"{path}#1" if name == path else name
         matches = [p for p in patterns if named_by(p, path) or named_by(p, numbered)]
         unmatched.difference_update(matches)
