@@ -46,6 +46,8 @@ channels: .venv/dev
 compact: .venv/dev
 	mkdir -p build
 	KERAS_BACKEND=tensorflow PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl
+	for backend in tensorflow jax torch; do KERAS_BACKEND=$$backend PYTHONPATH=tests \
+		$(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl --single || exit 1; done
 	KERAS_BACKEND=torch PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl --hub --write
 
 docs: .venv/docs
@@ -60,7 +62,7 @@ check:
 	bash .ci/run
 
 BACKENDS ?= jax tensorflow
-BENCHMARKS := penalties proximal dropout report compacted bandwidth end_to_end
+BENCHMARKS := penalties proximal channel_steps dropout report compacted bandwidth end_to_end
 
 bench: .venv/dev
 	for backend in $(BACKENDS); do for name in $(BENCHMARKS); do \

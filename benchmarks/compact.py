@@ -15,8 +15,6 @@ import time
 import keras
 import numpy as np
 import timing
-from rich.console import Console
-from rich.table import Table
 
 import keras_reg as kr
 from keras_reg.structure.channels import channels
@@ -116,15 +114,15 @@ def main() -> None:
     arguments.add_argument("--pixels", type=int, default=224)
     arguments.add_argument("--rounds", type=int, default=20)
     given = arguments.parse_args()
-    table = Table(*COLUMNS, title="half of the channels", caption=keras.backend.backend())
+    table = []
     for name in given.models:
         for cells in measure(name, given.pixels, given.rounds):
-            table.add_row(*cells)
+            table.append(cells)
             print(*cells, sep="  ", flush=True)
     if keras.backend.backend() == "torch":
-        for cells in measure_peer(given.pixels, given.rounds):
-            table.add_row(*cells)
-    Console(width=100).print(table)
+        table += measure_peer(given.pixels, given.rounds)
+    title = f"Half of the channels of each group, {given.pixels} pixels"
+    timing.report(f"compact {keras.backend.backend()}", title, table, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,12 @@ HEADER = ("case", "median ms", "fastest ms", "spread", "median ratio", "fastest 
 SLOW, SLOW_ROUNDS = 1.0, 3
 
 
-def interleave(cases: dict[str, Callable], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+def interleave(
+    cases: dict[str, Callable],
+    rounds: int,
+    warm_up: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of every call, all cases in turn, round after round, each round in another order.
 
     What else the machine does then falls on all of them alike, as does what the case before left in
@@ -37,9 +42,9 @@ def interleave(cases: dict[str, Callable], rounds: int, warm_up: int = 2) -> dic
         for name, case in order:
             if done >= SLOW_ROUNDS and statistics.median(seconds[name]) > SLOW:
                 continue
-            start = time.perf_counter()
+            start = clock()
             case()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 

@@ -206,6 +206,48 @@ def test_what_depends_on_sizes_is_found_by_the_comparison():
     assert kr.compact(model).layers[0].units == 8
 
 
+@pytest.mark.parametrize("reader", [layers.Conv2D, layers.Conv2DTranspose])
+def test_constants_that_padding_ends_become_one(reader):
+    """Another branch sees them through a normalization, in another proportion."""
+    x = keras.Input((6, 6, 2))
+    y = layers.Conv2D(6, 3, activation="sigmoid", name="a")(x)
+    norm = layers.BatchNormalization(name="norm")
+    other = layers.Conv2D(3, 1, strides=1, name="c")(norm(y))
+    padded = reader(3, 3, padding="same", name="b")(y)
+    model = keras.Model(x, layers.Add()([padded, other]))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    kernel = model.get_layer("a").kernel
+    kernel.assign(ops.convert_to_numpy(kernel) * (np.arange(6) < 2))
+    small = kr.compact(model)
+    assert [small.get_layer(name).kernel.shape[-1] for name in ("a", "c")] == [3, 3]
+    assert small.get_layer("norm").gamma.shape == (3,)
+    assert_same(model, small, rng.normal(size=(2, 6, 6, 2)).astype("float32"))
+
+
+SCALE = 2.0
+
+
+def test_a_lambda_keeps_its_function():
+    function = lambda x: ops.tanh(x) * SCALE  # noqa: E731
+    model = compact_models.of((3,), layers.Dense(8), layers.Lambda(function), layers.Dense(2))
+    model.layers[0].kernel.assign(np.eye(3, 8))
+    small = kr.compact(model)
+    assert small.layers[0].units == 3
+    assert small.layers[1].function is function
+    assert_same(model, small, np.ones((2, 3), "float32"))
+
+
+def test_a_lambda_with_sizes_stays_and_says_why():
+    function = lambda x: ops.reshape(x, (-1, 2, 4))  # noqa: E731
+    model = compact_models.of((3,), layers.Dense(8), layers.Lambda(function), layers.Dense(2))
+    model.layers[0].kernel.assign(np.eye(3, 8))
+    found = kr.compacting.removable(model)
+    assert not found.resized
+    assert "may hold sizes" in found.stays[0].why
+
+
 @keras.saving.register_keras_serializable(package="compact")
 class Gain(layers.Layer):
     """Holds a variable for each channel."""
@@ -306,6 +348,17 @@ def test_scores_of_attention_are_among_the_multiply_adds():
     # Three projections in and one out, the scores and their weighted sum.
     per_head = 5 * 4 * 8 * 3 + 2 * 5 * 5 * 3
     assert found.macs == (4 * per_head + 5 * 8 * 2, 2 * per_head + 5 * 8 * 2)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="there they stay of one size")
+def test_sizes_with_which_attention_does_not_run_on_jax_are_said():
+    x = keras.Input((5, 8))
+    attention = layers.MultiHeadAttention(2, 3, use_bias=False, name="attention")
+    model = keras.Model(x, layers.Dense(2)(attention(x, x)))
+    value = attention.value_dense.kernel
+    value.assign(ops.convert_to_numpy(value) * (np.arange(3) < 2))
+    found = kr.compacting.removable(model)
+    assert found.notes == ("attention has keys of 3 and values of 2: JAX wants one size",)
 
 
 SMALLEST = ["MobileNetV3Small", "MobileNetV2"]

@@ -94,6 +94,28 @@ def test_a_class_that_is_not_registered():
     assert_same(model, small, inputs_of(model))
 
 
+class Unmade(keras.Model):
+    """A model of a class of its own whose config makes no other."""
+
+    def __init__(self, model):
+        super().__init__(model.inputs, model.outputs, name="unmade")
+
+    def get_config(self):
+        return {"name": "unmade"}
+
+
+def test_a_model_that_loses_its_class_says_so():
+    model = Unmade(network())
+    with pytest.warns(UserWarning, match=r"became Functional.*unmade, of class Unmade: .*model"):
+        small = kr.compact(model)
+    assert type(small) is type(network())
+    assert [layer.units for layer in small.get_layer("block").hidden] == [4, 5]
+    assert_same(model, small, inputs_of(model))
+    (note,) = kr.compacting.removable(model).notes
+    assert note.startswith("unmade, of class Unmade, becomes Functional: ")
+    assert note.split(": ")[1] in str(kr.compacting.removable(model))
+
+
 def test_training_goes_on():
     model = network()
     x = inputs_of(model)

@@ -153,7 +153,7 @@ def test_a_layer_is_counted_weight_by_weight_and_says_so():
 
 DRAWN = (
     *("residual", "densenet", "inverted residual", "squeeze-excite", "grouped", "flattened"),
-    *("lstm", "bidirectional", "pre-norm", "two outputs", "siamese", "separable"),
+    *("lstm", "bidirectional", "pre-norm", "two outputs", "siamese", "separable", "group query"),
 )
 
 

@@ -151,7 +151,7 @@ def test_channels_that_are_left_out_stay_whole():
     assert count.share() == pytest.approx(1 - by_hand(8, 6) / by_hand(8, 12), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["lstm", "grouped", "densenet", "pre-norm"])
+@pytest.mark.parametrize("name", ["lstm", "grouped", "densenet", "pre-norm", "group query"])
 def test_shares_of_models_of_other_kinds(name):
     model = channel_models.made(name)
     before = kr.sparsity(model)

@@ -70,6 +70,11 @@ def only_zeros(known: Array) -> Array:
     return np.where(known == 0, 0.0, np.nan)
 
 
+def shared(first: Array, second: Array) -> Array:
+    """What is the same both times."""
+    return np.where(first == second, first, np.nan)
+
+
 def applied(function: Any, dtype: str, *knowns: Array) -> Array:
     """The values of a function that acts entry by entry; NaN where an argument is not known."""
     arrays = [keras.ops.convert_to_tensor(known, dtype=dtype) for known in knowns]

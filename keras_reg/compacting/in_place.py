@@ -8,6 +8,7 @@ sizes, which `import keras_reg` lets Keras read.
 import contextlib
 import functools
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def resized(layer: Any, sizes: list[dict[str, Any]]) -> Any:
     config.pop("compile_config", None)
     # Not all are registered.
     with keras.saving.custom_object_scope(known):
-        return _made({"layer": config, "sizes": sizes}, _scope_of(layer))
+        return _made({"layer": config, "sizes": sizes}, scope_of(layer))
 
 
 def is_resized(layer: Any) -> bool:
@@ -70,24 +71,34 @@ def _made(config: dict[str, Any], scope: Any = None) -> Any:
 
 
 @contextlib.contextmanager
-def _scope_of(layer: Any) -> Iterator[None]:
+def scope_of(layer: Any) -> Iterator[None]:
     """Where a layer is in its model, so that paths stay."""
+    path = getattr(layer, "path", None) or layer.name  # An operation has none.
     with contextlib.ExitStack() as scopes:
-        for name in (layer.path or layer.name).split("/")[:-1]:
+        for name in path.split("/")[:-1]:
             scopes.enter_context(keras.name_scope(name))
         yield
 
 
 def _become(layer: Any, config: dict[str, Any], build: dict[str, Any]) -> None:
-    """Makes a layer what another config makes. Whoever holds the layer holds it still."""
-    if not layer.built:
-        raise TypeError(f"{layer.name} is not built by the config of what it is in")
+    """Makes a layer what another config makes. Whoever holds the layer holds it still.
+
+    One that is not built yet will be when what it is in is called.
+    """
+    if _stem(layer.name) != _stem(config["name"]):
+        raise TypeError(f"{config['name']} is not made by the config of what it is in")
     new = type(layer).from_config(config)
-    with _scope_of(layer):
-        new.build_from_config(build)
+    if layer.built:
+        with scope_of(layer):
+            new.build_from_config(build)
     methods = {name: one for name, one in vars(layer).items() if inspect.isfunction(one)}
     vars(layer).clear()
     vars(layer).update({**vars(new), **methods})
+
+
+def _stem(name: str) -> str:
+    """A name without the number that Keras gives to the next layer of a class."""
+    return re.sub(r"_\d+$", "", name)
 
 
 @functools.cache

@@ -18,6 +18,8 @@ class Read(NamedTuple):
         constant: array over the rows: what is known of what they are multiplied by.
         bias: variable that constants may be added to, the layer if it may get one, or None.
         place: tuple. Where in the bias.
+        inside: array over the rows: what is known apart from the edges, where zeros are padded.
+        values: array, or None. What the kernel is to be in the place of what it is.
     """
 
     kernel: Any
@@ -26,6 +28,18 @@ class Read(NamedTuple):
     constant: Array
     bias: Any
     place: tuple[Any, ...]
+    inside: Array
+    values: Array | None = None
+
+    def numbers(self) -> Array:
+        """The kernel's values."""
+        if self.values is not None:
+            return self.values
+        return np.asarray(keras.ops.convert_to_numpy(self.kernel))
+
+    def folded(self, reduce: Any) -> Array:
+        """The kernel as (rows..., columns...), its other axes reduced."""
+        return folded(self.numbers(), self.rows, self.columns, reduce)
 
 
 class Need(NamedTuple):
@@ -42,9 +56,8 @@ class Need(NamedTuple):
     live: Array
 
 
-def folded_kernel(kernel: Any, rows: Any, columns: Any, reduce: Any) -> Array:
+def folded(array: Array, rows: Any, columns: Any, reduce: Any) -> Array:
     """A kernel as (rows..., columns...), its other axes reduced."""
-    array = np.asarray(keras.ops.convert_to_numpy(kernel))
     others = tuple(set(range(array.ndim)) - {*rows, *columns})
     moved = np.transpose(array, [*rows, *columns, *others])
     axes = tuple(range(len(rows) + len(columns), array.ndim))
@@ -53,7 +66,8 @@ def folded_kernel(kernel: Any, rows: Any, columns: Any, reduce: Any) -> Array:
 
 def constant_columns(kernel: Any, rows: Any, columns: Any, constant: Array) -> Array:
     """For each column the sum over its rows, where all with a weight that is not 0 are known."""
-    live = folded_kernel(kernel, rows, columns, lambda x, axis: np.any(x != 0, axis=axis))
+    array = np.asarray(keras.ops.convert_to_numpy(kernel))
+    live = folded(array, rows, columns, lambda x, axis: np.any(x != 0, axis=axis))
     lengths = live.shape[len(rows) :]
     live = live.reshape(constant.size, -1)
     flat = constant.reshape(-1)
@@ -61,6 +75,6 @@ def constant_columns(kernel: Any, rows: Any, columns: Any, constant: Array) -> A
     found = np.where(varies, np.nan, 0.0)
     given = np.flatnonzero(~np.isnan(flat) & (flat != 0))
     if given.size and not varies.all():
-        sums = folded_kernel(kernel, rows, columns, lambda x, axis: x.sum(axis, dtype="float64"))
+        sums = folded(array, rows, columns, lambda x, axis: x.sum(axis, dtype="float64"))
         found = found + flat[given] @ sums.reshape(constant.size, -1)[given]
     return found.reshape(lengths)

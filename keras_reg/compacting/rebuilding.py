@@ -1,10 +1,8 @@
 """Builds the smaller model: the same calls, on new layers of the sizes that stay."""
 
 import collections
-import contextlib
 import functools
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -12,10 +10,10 @@ import numpy as np
 from keras import tree
 
 from keras_reg.compacting.contents.movements import moved
-from keras_reg.compacting.in_place import build_config, is_resized, resized
+from keras_reg.compacting.in_place import build_config, is_resized, resized, scope_of
 from keras_reg.compacting.low_rank import Pair, can_split, split
 from keras_reg.compacting.resizing import Sizes, UnfitError, arguments_of, edits_of, rescaled
-from keras_reg.compacting.survey import Run, Step
+from keras_reg.compacting.survey import Run, Step, leaves_of
 from keras_reg.compacting.weights import states_of
 from keras_reg.keras_private import layers_in
 from keras_reg.layers import PartialLayerNormalization
@@ -32,6 +30,9 @@ class Rebuilding:
     Args:
         sizes: the sizes that stay.
         splits: None, or an int: kernels of small rank become two, of a rank that is a multiple.
+
+    Its `classes` are the models of classes of their own that became Functional ones, each with the
+    error of their class, or None where what is between their layers changes.
     """
 
     def __init__(self, sizes: Sizes, splits: int | None = None) -> None:
@@ -39,6 +40,7 @@ class Rebuilding:
         self._new: dict[int, Any] = {}
         self._pairs: dict[int, tuple[Any, Any, Step]] = {}
         self._edits: dict[int, dict[str, Any]] = {}
+        self.classes: dict[str, str | None] = {}
 
     def model(self, model: Any, run: Run) -> Any:
         """The smaller model, with its weights."""
@@ -82,7 +84,7 @@ class Rebuilding:
             edits = self._planned(operation, step)
             self._agree(operation, step, edits)
             self._check_order(step, edits)
-            for inner in _leaves(step.inside):
+            for inner in leaves_of(step.inside):
                 try:
                     self._agree(
                         inner.node.operation, step, self._planned(inner.node.operation, inner)
@@ -130,11 +132,9 @@ class Rebuilding:
         return array
 
     def _model(self, model: Any, run: Run) -> Any:
-        if self._is_changed_inside(model, run):
-            with contextlib.suppress(Exception):  # Of its config. It becomes a Functional one.
-                small = resized(model, self._changes(model, run))
-                self._pairs[id(model)] = model, small, run.steps[0]
-                return small
+        small = self._of_its_class(model, run)
+        if small is not None:
+            return small
         inputs = [self._input(model, *one) for one in zip(model.inputs, run.inputs, strict=True)]
         if isinstance(model, keras.Sequential):
             # What else there is computes masks, as the new layers do by themselves.
@@ -158,6 +158,22 @@ class Rebuilding:
             small.trainable = False
         return small
 
+    def _of_its_class(self, model: Any, run: Run) -> Any:
+        """A model of a class of its own that keeps it, or None: it becomes a Functional one."""
+        if type(model) in (keras.Sequential, functional_class()):
+            return None
+        why = None
+        if self._is_changed_inside(run):
+            try:
+                small = resized(model, self._changes(model, run))
+            except Exception as error:  # What a user's class raises is not known here.
+                why = f"{error}" or type(error).__name__
+            else:
+                self._pairs[id(model)] = model, small, run.steps[0]
+                return small
+        self.classes[f"{model.name}, of class {type(model).__name__}"] = why
+        return None
+
     def _in_code(self, model: Any, run: Run) -> Any:
         """A model that keeps no graph: its code stays."""
         (step,) = run.steps
@@ -173,15 +189,12 @@ class Rebuilding:
         self._pairs[id(model)] = model, small, step
         return small
 
-    def _is_changed_inside(self, model: Any, run: Run) -> bool:
-        """Whether a model of a class of its own has the same tensors between its layers."""
-        if type(model) in (keras.Sequential, functional_class()) or self._splits is not None:
+    def _is_changed_inside(self, run: Run) -> bool:
+        """Whether all that changes is inside the layers, not the tensors between them."""
+        if self._splits is not None:
             return False
-        return all(
-            step.run is None or self._is_changed_inside_of(step.run) for step in run.steps
-        ) and self._is_changed_inside_of(run)
-
-    def _is_changed_inside_of(self, run: Run) -> bool:
+        if not all(step.run is None or self._is_changed_inside(step.run) for step in run.steps):
+            return False
         flat = tree.flatten([(step.args, step.kwargs, step.results) for step in run.steps])
         tensors = [x for x in flat if isinstance(x, Traced)]
         return all(self._sizes.shape(x) == x.shape for x in tensors)
@@ -190,7 +203,7 @@ class Rebuilding:
         """What `resized` is to change in a layer or model."""
         place_of = {id(one): place for place, one in enumerate(layers_in(layer))}
         found = {}
-        for step in _leaves(run):
+        for step in leaves_of(run):
             one = step.node.operation
             if self._is_changed(one):
                 given = inspect.signature(one.call).bind(*step.args, **step.kwargs).arguments
@@ -215,9 +228,11 @@ class Rebuilding:
 
     def _is_changed(self, layer: Any) -> bool:
         """Whether a layer in another has to be made again."""
-        config = layer.get_config()
-        edited = any(config.get(name) != value for name, value in self._edits[id(layer)].items())
-        return edited or any(map(self._sizes.is_cut, layer.variables))
+        if any(map(self._sizes.is_cut, layer.variables)):
+            return True
+        edits = self._edits[id(layer)]
+        config = layer.get_config() if edits else {}  # Some that hold no sizes have none.
+        return any(config.get(name) != value for name, value in edits.items())
 
     def _input(self, model: Any, tensor: Any, traced: Traced) -> Any:
         given = [one for one in model.layers if isinstance(one, keras.layers.InputLayer)]
@@ -239,7 +254,8 @@ class Rebuilding:
             )
             operation = self._operation(step)
             try:
-                results = tree.flatten(operation(*args, **kwargs))
+                with scope_of(step.node.operation):
+                    results = tree.flatten(operation(*args, **kwargs))
             except Exception as error:  # What a user's layer raises is not known here.
                 raise UnfitError(step, f"{operation.name} does not fit ({error})") from None
             for x, result, traced in zip(step.node.outputs, results, step.results, strict=True):
@@ -263,7 +279,9 @@ class Rebuilding:
     def _layer(self, operation: Any, step: Step) -> Any:
         edits = self._edits[id(operation)]
         try:
-            cut = (one for inner in _leaves(step.inside) for one in inner.node.operation.variables)
+            cut = (
+                one for inner in leaves_of(step.inside) for one in inner.node.operation.variables
+            )
             if step.inside is not None and any(self._sizes.is_cut(one, "makes") for one in cut):
                 return resized(operation, self._changes(operation, step.inside))
             pair = None if self._splits is None else self._pair(operation, edits)
@@ -302,16 +320,6 @@ class Rebuilding:
             new.finalize_state()
 
 
-def _leaves(run: Run | None) -> Iterator[Step]:
-    """The calls of layers, those in models and in opened layers in their place."""
-    for step in () if run is None else run.steps:
-        inside = step.run or step.inside
-        if inside is not None:
-            yield from _leaves(inside)
-        elif isinstance(step.node.operation, keras.layers.Layer):
-            yield step
-
-
 def _own(layer: Any) -> list[Any]:
     """The variables that a layer holds itself."""
     inner = {id(one) for other in layers_in(layer) for one in other.variables}
@@ -333,6 +341,11 @@ def _remade(operation: Any, edits: dict[str, Any]) -> Any:
         return type(operation).from_config(operation.get_config())
     config = _unbuilt({**operation.get_config(), **edits})
     kind = type(operation)
+    if isinstance(operation, keras.layers.Lambda):
+        new = kind.from_config(config, safe_mode=False)
+        # What a config holds of a function lacks the names of the module that it is in.
+        new.function, new.mask = operation.function, operation.mask
+        return new
     if kind is keras.layers.LayerNormalization and edits:
         kind = PartialLayerNormalization
     return kind.from_config(config)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_reg.compacting.reads import folded_kernel
 from keras_reg.compacting.survey import Survey
 from keras_reg.structure.channels.labels import FIXED, Array
 from keras_reg.structure.weights import path_of
@@ -53,9 +52,7 @@ class Removal:
         known: set[tuple[int, int]] = set()
         for read in self._survey.reads.values():
             rows, columns = list(read.rows.values()), list(read.columns.values())
-            live = folded_kernel(
-                read.kernel, read.rows, read.columns, lambda x, axis: np.any(x != 0, axis=axis)
-            )
+            live = read.folded(lambda x, axis: np.any(x != 0, axis=axis))
             live = live.reshape(read.constant.size, -1)
             live[~np.isnan(read.constant.reshape(-1))] = False
             known.update((id(read.kernel), axis) for axis in read.rows)
@@ -121,7 +118,8 @@ class Removal:
     def _level(self) -> bool:
         """Puts back channels until as many stay on both sides."""
         changed = False
-        for pair in self._survey.equal:
+        for places in self._survey.equal:
+            pair = [self._survey.slots[place].labels for place in places]
             while True:
                 fewer, more = sorted(pair, key=lambda labels: len(self.kept(labels)))
                 if len(self.kept(fewer)) == len(self.kept(more)):

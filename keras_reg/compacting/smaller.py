@@ -1,5 +1,6 @@
 """compact(model): a smaller model with the same outputs."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import keras
@@ -33,6 +34,7 @@ class Smaller(NamedTuple):
         values: what is kept of variables.
         variables: list of pairs. Variables of the larger model, each with what it became.
         split: dict from the paths of kernels of which two were made to the shapes of these.
+        classes: dict from models that lost their class to the error of it, if that is why.
         compared: dict from the names of the outputs that were compared to the largest difference.
     """
 
@@ -42,6 +44,7 @@ class Smaller(NamedTuple):
     values: Values
     variables: list[tuple[Any, Any]]
     split: dict[str, tuple[tuple[int, ...], ...]]
+    classes: dict[str, str | None]
     compared: dict[str, float]
 
 
@@ -90,6 +93,8 @@ def compact(
             again from its config, or if the outputs differ. With `keep_optimizer` if the model is
             not compiled, if the state of its optimizer cannot be cut, or with `low_rank`.
 
+    Warns: if a model of a class of its own becomes a Functional one since its config fails.
+
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="relu")])
         >>> model.add(keras.layers.Dense(2))
@@ -112,7 +117,19 @@ def compact(
     small = verified(model, options, verify)
     if keep_optimizer:
         carry_over(model, small.model, small.values, small.variables)
+    _warn_of_classes(small.classes)
     return small.model
+
+
+def _warn_of_classes(classes: dict[str, str | None]) -> None:
+    """Warns of models that could not be made of their class."""
+    failed = [f"{model}: {why}" for model, why in classes.items() if why is not None]
+    if failed:
+        warnings.warn(
+            "Expected models that can be made again from their configs. These became Functional "
+            f"models: {'; '.join(failed)}",
+            stacklevel=3,
+        )
 
 
 def verified(model: Any, options: Options, verify: Any) -> Smaller:
@@ -168,5 +185,5 @@ def built(model: Any, options: Options, opens: bool) -> Smaller:
         except UnfitError as unfit:
             survey.keep(unfit.step, unfit.why)
         else:
-            pairs, split = rebuilding.variables, rebuilding.split
-            return Smaller(small, survey, removal, values, pairs, split, {})
+            pairs, split, classes = rebuilding.variables, rebuilding.split, rebuilding.classes
+            return Smaller(small, survey, removal, values, pairs, split, classes, {})

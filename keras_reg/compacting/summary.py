@@ -4,15 +4,16 @@ import math
 import pathlib
 import tempfile
 import textwrap
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_reg.compacting import constants
-from keras_reg.compacting.removal import Removal, owner_of
+from keras_reg.compacting.removal import owner_of
 from keras_reg.compacting.smaller import Options, Smaller, check, verified
-from keras_reg.compacting.survey import Survey
+from keras_reg.keras_private import layers_in
 from keras_reg.structure.graph import product, total
 from keras_reg.structure.weights import is_kernel, path_of
 
@@ -65,6 +66,8 @@ class Compaction:
         file_size: pair of ints, or None if the model cannot be saved. Bytes of the `.keras` files,
             without optimizers.
         compared: dict from the names of the outputs that were compared to the largest difference.
+        notes: tuple of str. What else changes: models that become Functional ones, and why; sizes
+            with which attention does not run on JAX.
     """
 
     def __init__(
@@ -77,11 +80,12 @@ class Compaction:
         size: tuple[int, int],
         file_size: tuple[int, int] | None,
         compared: dict[str, float],
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name, self.resized, self.stays = name, resized, stays
         self.parameters, self.macs = parameters, macs
         self.size, self.file_size = size, file_size
-        self.compared = compared
+        self.compared, self.notes = compared, notes
 
     def __repr__(self) -> str:
         before, after = self.parameters
@@ -97,6 +101,7 @@ class Compaction:
         if self.compared:
             totals.append(f"outputs compared: {', '.join(self.compared)}")
         lines = [self.name, *(f"  {total}" for total in totals), *map(str, self.resized)]
+        lines += self.notes
         lines += [f"{one.name} keeps {one.channels} constant: {one.why}" for one in self.stays]
         return "\n".join(part for line in lines for part in _wrapped(line))
 
@@ -157,13 +162,25 @@ def removable(
     return Compaction(
         model.name,
         tuple(_resized(small, model)),
-        tuple(_stays(small.survey, small.removal, model)),
+        tuple(stays_of(small, model)),
         (model.count_params(), small.model.count_params()),
         _macs(small, model),
         (_bytes(model), _bytes(small.model)),
         _files(model, small.model),
         small.compared,
+        tuple(_notes(small)),
     )
+
+
+def _notes(small: Smaller) -> Iterator[str]:
+    for one, why in small.classes.items():
+        yield f"{one}, becomes Functional: {why or 'what is between its layers changes'}"
+    for layer in layers_in(small.model):
+        if isinstance(layer, keras.layers.MultiHeadAttention):
+            config = layer.get_config()
+            key, value = config["key_dim"], config["value_dim"]
+            if key != value:
+                yield f"{layer.name} has keys of {key} and values of {value}: JAX wants one size"
 
 
 def _layer(variable: Any, model: Any) -> str:
@@ -190,8 +207,9 @@ def _resized(small: Smaller, model: Any) -> list[Resized]:
     return rows
 
 
-def _stays(survey: Survey, removal: Removal, model: Any) -> list[Stays]:
+def stays_of(small: Smaller, model: Any) -> list[Stays]:
     """By the layer that makes them: channels that are constant somewhere, and are kept."""
+    survey, removal = small.survey, small.removal
     constant = np.zeros(len(removal.roots), bool)
     for traced in survey.traced:
         for axis, labels in traced.axes.items():

@@ -10,7 +10,9 @@ from keras import tree
 
 from keras_reg.compacting import constants, exact_norms
 from keras_reg.compacting.contents import content_of
+from keras_reg.compacting.merging import merge
 from keras_reg.compacting.reads import Need, Read, constant_columns
+from keras_reg.keras_private import layers_in
 from keras_reg.structure.channels.graph import (
     Graph,
     Node,
@@ -25,6 +27,8 @@ from keras_reg.structure.channels.registry import channels_rule
 
 # Operations that hold no lengths, so that they may stand in the code of a layer that is opened.
 _FREE = (
+    *("ConvertToTensor", "Transpose", "ExpandDims", "Squeeze", "Swapaxes", "Moveaxis", "Take"),
+    *("Concatenate", "Stack", "Mean", "Max", "Min", "Sum", "StopGradient", "Rsqrt", "Power"),
     *("Absolute", "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum"),
     *("Relu", "Relu6", "Sigmoid", "Tanh", "Silu", "Gelu", "Exp", "Erf", "Square", "Sqrt", "Cast"),
     *("Negative", "Softplus", "HardSigmoid", "HardSilu", "LeakyRelu", "Elu", "Selu", "Clip"),
@@ -73,12 +77,12 @@ class Survey(Reader):
         self.norms: dict[int, Array] = {}
         self.reads: dict[int, Read] = {}
         self.needs: list[Need] = []
-        self.equal: list[tuple[Array, Array]] = []
         self.traced: list[Traced] = []
         self._known: dict[int, tuple[Traced, Array]] = {}
         self._steps: list[Step] = []
         self.last: Run | None = None
         self._depth = 0
+        self._held: set[int] = set()
         self._wrapped = False
         self._kept: set[str] = set()
 
@@ -100,8 +104,10 @@ class Survey(Reader):
         if before is not None:
             if before.columns.keys() != read.columns.keys():
                 raise ValueError(f"{read.kernel.path} is used in two ways")
-            same = before.constant == read.constant
-            read = read._replace(constant=np.where(same, read.constant, np.nan))
+            read = read._replace(
+                constant=constants.shared(before.constant, read.constant),
+                inside=constants.shared(before.inside, read.inside),
+            )
         self.reads[id(read.kernel)] = read
 
     def keep(self, step: "Step", why: str) -> None:
@@ -155,8 +161,7 @@ class Survey(Reader):
     def by_rule(self, call: Call) -> list[Traced]:
         if self._wrapped:  # The rule of the wrapper sends constants through what is in it.
             return super().by_rule(call)
-        is_layer = isinstance(call.operation, keras.layers.Layer)
-        if self._depth and not is_layer and type(call.operation).__name__ not in _FREE:
+        if self._depth and self._may_hold_sizes(call.operation):
             raise NotReadableError("the code of a layer may hold sizes")
         is_exact = self._is_exact(call.operation)
         content = exact_norms.content if is_exact else content_of(call.operation)
@@ -177,6 +182,12 @@ class Survey(Reader):
             self.norms[id(call.operation)] = np.broadcast_to(known, x.on(axis).shape)
         return results
 
+    def _may_hold_sizes(self, operation: Any) -> bool:
+        """Whether the code of a layer calls an operation with lengths, or a layer that it makes."""
+        if isinstance(operation, keras.layers.Layer):
+            return isinstance(operation, keras.layers.Reshape) and id(operation) not in self._held
+        return type(operation).__name__ not in _FREE
+
     def _is_exact(self, operation: Any) -> bool:
         """Whether channels of a normalization may go: one that is called once, by the model."""
         is_first = id(operation) not in self.norms
@@ -196,15 +207,17 @@ class Survey(Reader):
             return super()._inside(call, node, tensors)
         if not self.opens:
             raise NotReadableError("no rule for this layer")
+        held, self._held = self._held, set(map(id, layers_in(call.operation)))
         with self.inside():
             results = super()._inside(call, node, tensors)
+        self._held = held
         self._hold(call)
         return results
 
     def _hold(self, call: Call) -> None:
         """Of an opened layer only what layers with a rule in it hold can be removed."""
         assert self.last is not None
-        inner = [step.node.operation for step in self.last.steps if step.run is None]
+        inner = [step.node.operation for step in leaves_of(self.last)]
         leaves = [one for one in inner if channels_rule(one) is not None]
         free = {id(v) for one in leaves for v in getattr(one, "variables", ())}
         slots = [
@@ -228,6 +241,16 @@ class Survey(Reader):
     def _closed(self, call: Call, why: str) -> list[Traced]:
         self.last = None
         return super()._closed(call, why)
+
+
+def leaves_of(run: Run | None) -> Iterator[Step]:
+    """The calls of layers, those in models and in opened layers in their place."""
+    for step in () if run is None else run.steps:
+        inside = step.run or step.inside
+        if inside is not None:
+            yield from leaves_of(inside)
+        elif isinstance(step.node.operation, keras.layers.Layer):
+            yield step
 
 
 class Content:
@@ -264,8 +287,18 @@ class Content:
         constant: Array,
         bias: Any = None,
         place: tuple[Any, ...] = (),
+        inside: Array | None = None,
     ) -> Array:
-        """Rows of a kernel read channels. Returns the constant part of each column, else NaN."""
+        """Rows of a kernel read channels. Returns the constant part of each column, else NaN.
+
+        Args:
+            kernel: the variable.
+            rows, columns: tuples of ints. Its axes.
+            constant: array over the rows, NaN for what is not constant.
+            bias: what constants may be added to: a variable, the layer if it may get one, or None.
+            place: tuple. Where in the bias.
+            inside: the same as `constant` apart from edges that are padded with zeros.
+        """
         rank = len(kernel.shape)
         rows = tuple(axis % rank for axis in rows)
         columns = tuple(axis % rank for axis in columns)
@@ -279,6 +312,7 @@ class Content:
                 np.broadcast_to(foldable, shape),
                 bias,
                 place,
+                np.broadcast_to(constant if inside is None else inside, shape),
             )
         )
         return constant_columns(kernel, rows, columns, np.broadcast_to(constant, shape))
@@ -300,10 +334,6 @@ class Content:
             found = rule(Content(call, results, self.survey))[0]
         return constants.unknown(len(shape)) if found is None else found
 
-    def as_many(self, first: Array, second: Array) -> None:
-        """As many channels must stay on both sides."""
-        self.survey.equal.append((first, second))
-
 
 def survey_of(model: Any, opens: bool, exact_norms: bool) -> tuple[Survey, Run]:
     """Reads a model, with its outputs pinned."""
@@ -315,5 +345,6 @@ def survey_of(model: Any, opens: bool, exact_norms: bool) -> tuple[Survey, Run]:
         for labels in traced.axes.values():
             survey.labels.pin(labels, "an output of the model")
     survey.pin_unmade()
+    merge(survey)
     assert survey.last is not None
     return survey, survey.last

@@ -11,9 +11,11 @@ from keras import tree
 from keras_reg.compacting.weights import states_of
 from keras_reg.structure.channels.graph import Graph, graph_of, graph_of_call, is_graph
 from keras_reg.structure.channels.labels import Array
+from keras_reg.structure.channels.opening import table_lengths
 
-# Lengths that are tried where an input has none. Many convolutions need 32 pixels or more, those of
-# sounds more still, and tables of positions are short.
+# Lengths that are tried where an input has none, before those of the tables in the model. Many
+# convolutions need 32 pixels or more, those of sounds more still, and tables of positions are
+# short.
 _LENGTHS = (7, 32, 64, 128, 5, 1024)
 _EXAMPLES = 4
 
@@ -106,7 +108,8 @@ def _run(model: Any, x: Any) -> tuple[Any, list[Array]]:
         return x, _outputs(model, x)
     failure: Exception | None = None
     graph = graph_of(model) if is_graph(model) else graph_of_call(model)
-    for length in _LENGTHS if any(None in one.shape[1:] for one in graph.inputs) else (7,):
+    is_open = any(None in one.shape[1:] for one in graph.inputs)
+    for length in (*_LENGTHS, *table_lengths(model)) if is_open else _LENGTHS[:1]:
         inputs = _drawn(model, graph, length)
         try:
             return inputs, _outputs(model, inputs)

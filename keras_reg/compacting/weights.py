@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_reg.compacting.reads import Read, folded_kernel
+from keras_reg.compacting.reads import Read
 from keras_reg.compacting.removal import Removal
 from keras_reg.compacting.survey import Survey
 from keras_reg.keras_private import layers_in
@@ -29,7 +29,9 @@ class Values:
 
     def __init__(self, survey: Survey, removal: Removal) -> None:
         self._survey, self._removal = survey, removal
-        self._changed: dict[int, Array] = {}
+        self._changed: dict[int, Array] = {
+            key: read.values for key, read in survey.reads.items() if read.values is not None
+        }
         self.new_biases: dict[int, Array] = {}
         for read in survey.reads.values():
             self._fold(read)
@@ -72,9 +74,7 @@ class Values:
         given = gone & np.nan_to_num(read.constant).astype(bool)
         if not given.any():
             return
-        sums = folded_kernel(
-            read.kernel, read.rows, read.columns, lambda x, axis: x.sum(axis, dtype="float64")
-        )
+        sums = read.folded(lambda x, axis: x.sum(axis, dtype="float64"))
         lengths = sums.shape[given.ndim :]
         more = np.tensordot(read.constant[given], sums[given], axes=1).reshape(lengths)
         if isinstance(read.bias, keras.Variable):

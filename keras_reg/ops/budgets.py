@@ -1,5 +1,6 @@
 """Budgets: what is left of a model's parameters and multiply-adds when channels go."""
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -37,16 +38,21 @@ class Budget:
 
     Args:
         terms: list of `Term`.
+        equal: list of lists of sets. As many channels stay of each of a list as of that of which
+            most stay.
 
     Example:
         >>> kernel = Term(1, [Axis(3, []), Axis(0, [(0, 1)])])
         >>> bias = Term(1, [Axis(0, [(0, 1)])])
         >>> Budget([kernel, bias]).left([5]), Budget([kernel, bias]).left([2])
         (20, 8)
+        >>> table = Term(1, [Axis(0, [(0, 1)]), Axis(0, [(1, 1)])])
+        >>> Budget([table]).left([2, 3]), Budget([table], equal=[[0, 1]]).left([2, 3])
+        (6, 9)
     """
 
-    def __init__(self, terms: Sequence[Term]):
-        self.terms = list(terms)
+    def __init__(self, terms: Sequence[Term], equal: Sequence[list[int]] = ()):
+        self.terms, self.equal = list(terms), list(equal)
 
     def left(self, counts: Sequence[Any]) -> Any:
         """What is left of it.
@@ -54,7 +60,7 @@ class Budget:
         Args:
             counts: numbers, or float scalars. How many channels of each set are left.
         """
-        total: Any = 0
+        counts, total = self._level(counts), 0
         for factor, axes in self.terms:
             product: Any = factor * math.prod(fixed for fixed, sets in axes if not sets)
             for fixed, sets in axes:
@@ -63,6 +69,13 @@ class Budget:
             total = total + product
         return total
 
+    def _level(self, counts: Sequence[Any]) -> list[Any]:
+        found = list(counts)
+        for sets in self.equal:
+            most = functools.reduce(_larger, [found[one] for one in sets])
+            found = [most if one in sets else count for one, count in enumerate(found)]
+        return found
+
     def without(self, sets: dict[int, int], sizes: Sequence[int]) -> "Budget":
         """The same over some sets of channels, where the others stay whole.
 
@@ -70,6 +83,9 @@ class Budget:
             sets: dict from a set to its new number.
             sizes: how many channels each set has.
         """
+        equal = [own for own in self.equal if sets.keys() >= set(own)]
+        held = {one for own in self.equal if own not in equal for one in own}
+        sets = {one: number for one, number in sets.items() if one not in held}
         terms = []
         for factor, axes in self.terms:
             changed = []
@@ -78,7 +94,7 @@ class Budget:
                 kept = [(sets[one], width) for one, width in members if one in sets]
                 changed.append(Axis(fixed + whole, kept))
             terms.append(Term(factor, changed))
-        return Budget(terms)
+        return Budget(terms, [[sets[one] for one in own] for own in equal])
 
     def share(self, counts: Sequence[Any], all_counts: Sequence[int]) -> Any:
         """What is left, as a share of the whole.
@@ -88,7 +104,13 @@ class Budget:
             all_counts: how many channels each set has.
         """
         whole = max(1, self.left(all_counts))
-        return Budget([Term(factor / whole, axes) for factor, axes in self.terms]).left(counts)
+        shares = [Term(factor / whole, axes) for factor, axes in self.terms]
+        return Budget(shares, self.equal).left(counts)
+
+
+def _larger(first: Any, second: Any) -> Any:
+    is_plain = isinstance(first, (int, float)) and isinstance(second, (int, float))
+    return max(first, second) if is_plain else ops.maximum(first, second)
 
 
 def joined(budgets: Sequence[Budget], sizes: Sequence[Sequence[int]]) -> Budget:
@@ -121,7 +143,12 @@ def joined(budgets: Sequence[Budget], sizes: Sequence[Sequence[int]]) -> Budget:
         [
             Term(each[0].factor, [axis(one) for one in zip(*(t.axes for t in each), strict=True)])
             for each in terms
-        ]
+        ],
+        [
+            [start + one for one in own]
+            for start, budget in zip(starts[:-1], budgets, strict=True)
+            for own in budget.equal
+        ],
     )
 
 

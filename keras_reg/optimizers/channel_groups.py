@@ -14,6 +14,9 @@ from keras_reg.structure.channels import Channels
 from keras_reg.structure.layout import Weight
 from keras_reg.structure.weights import names_once
 
+# What no optimizer trains: a channel whose weights are zero is zero whatever they are.
+_STATISTICS = ("moving_mean", "moving_variance")
+
 
 class Entries(NamedTuple):
     """The entries of one variable that belong to the channels of a group.
@@ -136,7 +139,7 @@ class ChannelGroups:
         return _grouped(groups, found, budgets)
 
     def warn_of_frozen(self, weights: Sequence[Weight]) -> None:
-        """Warns of channels of which an optimizer trains some kernels and not all."""
+        """Warns of channels of which an optimizer trains a part alone."""
         found = self.found(weights)
         halves = [group.name for group in self.groups if 0.0 < _trained(group, found) < 1.0]
         if halves:
@@ -145,6 +148,35 @@ class ChannelGroups:
                 f"for these channels, which the penalty leaves as they are: {', '.join(halves)}",
                 stacklevel=2,
             )
+        low_rank = [name for name in self._frozen(found, 0.0) if _has_lora(name, weights)]
+        if low_rank:
+            warnings.warn(
+                "Expected channels of layers without LoRA weights: merge them first. The penalty "
+                f"leaves those of these kernels as they are: {', '.join(low_rank)}",
+                stacklevel=2,
+            )
+        offsets = [name for name in self._frozen(found, 1.0) if _last(name) not in _STATISTICS]
+        if offsets:
+            warnings.warn(
+                "Expected biases, scales and offsets to be trained with the kernels of their "
+                "channels. These are not, so that the penalty makes the channels constant where "
+                f"it would make them zero: {', '.join(offsets)}",
+                stacklevel=2,
+            )
+
+    def _frozen(self, found: dict[str, Any], trained: float) -> list[str]:
+        """What is not trained of the groups of which this share of the kernels is.
+
+        Of groups whose kernels are all trained, that is what goes along with channels.
+        """
+        parts = [
+            part
+            for group in self.groups
+            if _trained(group, found) == trained
+            for part in group.parts
+        ]
+        names = [part.name for part in parts if part.is_maker or not _is_kernel(part.name)]
+        return [name for name in dict.fromkeys(names) if name not in found]
 
     def found(self, weights: Sequence[Weight]) -> dict[str, Any]:
         """The variables of an optimizer by the names that they have here."""
@@ -249,6 +281,20 @@ def same_paths(paths: Iterable[str], others: Iterable[str]) -> dict[str, str]:
         if len(fitting) == 1 and sum(fits(one, fitting[0]) for one in paths) == 1:
             found[path] = fitting[0]
     return found
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _is_kernel(name: str) -> bool:
+    return _last(name).endswith(("kernel", "embeddings"))
+
+
+def _has_lora(name: str, weights: Sequence[Weight]) -> bool:
+    """Whether the layer of a kernel trains LoRA weights in its place."""
+    layer = name.rpartition("/")[0]
+    return any(weight.name.startswith(f"{layer}/lora_") for weight in weights)
 
 
 def _trained(group: ChannelGroup, found: dict[str, Any]) -> float:

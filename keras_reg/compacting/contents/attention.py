@@ -33,7 +33,6 @@ def attention(content: Any) -> list[Any]:
     columns = tuple(range(2, len(kernel.shape)))
     found = content.reads(kernel, (0, 1), columns, of_head["value"], bias)
     found = found if bias is None else found + numbers(bias)
-    _as_many(content, parts, query)
     result, *scores = content.results
     # Weights that add up to 1 leave a constant what it is.
     known = found.reshape([1] * (result.rank - found.ndim) + list(found.shape))
@@ -45,15 +44,3 @@ def _projected(content: Any, parts: dict[str, Any], name: str, x: Any) -> Array:
     kernel, bias = parts[f"{name}/kernel"], parts.get(f"{name}/bias")
     found = content.reads(kernel, (0,), (1, 2), along(content.survey.known(x), -1), bias)
     return found if bias is None else found + numbers(bias)
-
-
-def _as_many(content: Any, parts: dict[str, Any], query: Any) -> None:
-    """Sizes that one number in the config, or a kernel of the backend, holds equal."""
-    sizes = content.labels(parts["query/kernel"], 2)
-    values = content.labels(parts["value/kernel"], 2)
-    is_grouped = isinstance(content.operation, layers.GroupQueryAttention)
-    # JAX has one kernel for both sizes.
-    if len(sizes) == len(values) and (is_grouped or keras.backend.backend() == "jax"):
-        content.as_many(sizes, values)
-    if is_grouped:
-        content.as_many(query.on(-1), content.labels(parts["attention_output/kernel"], 2))

@@ -16,10 +16,14 @@ from keras_reg.structure.channels.rules.convolutions import channel_axis
 layers = keras.layers
 
 
+def _given(content: Any) -> Array:
+    """The constants of the inputs, apart from edges."""
+    return along(content.knowns[0], channel_axis(content.operation))
+
+
 def _inputs(content: Any) -> Array:
     """The constants of the inputs that stay constant under the window."""
-    layer = content.operation
-    known = along(content.knowns[0], channel_axis(layer))
+    layer, known = content.operation, _given(content)
     pads = layer.padding != "valid" and any(length > 1 for length in layer.kernel_size)
     return only_zeros(known) if pads else known
 
@@ -35,7 +39,8 @@ def convolution(content: Any) -> list[Array]:
     """A filter is constant if all that it reads is, by whole groups."""
     layer, known = content.operation, _inputs(content)
     if layer.groups == 1:
-        found = content.reads(layer.kernel, (-2,), (-1,), known, bias_of(layer))
+        bias, inside = bias_of(layer), _given(content)
+        found = content.reads(layer.kernel, (-2,), (-1,), known, bias, inside=inside)
     else:
         found = _grouped(layer, known)
     return _result(content, found, layer.bias)
@@ -54,8 +59,8 @@ def _grouped(layer: Any, known: Array) -> Array:
 def transposed(content: Any) -> list[Array]:
     """Not every output sees every weight, so that only zeros are constant."""
     layer = content.operation
-    known = only_zeros(along(content.knowns[0], channel_axis(layer)))
-    found = content.reads(layer.kernel, (-1,), (-2,), known)
+    inside = _given(content)
+    found = content.reads(layer.kernel, (-1,), (-2,), only_zeros(inside), inside=inside)
     return _result(content, found, layer.bias)
 
 

@@ -36,6 +36,7 @@ class Channels:
         weighting: str or None. What a penalty on one of the channels is weighed by.
         times: dict from `id` of kernels to the multiply-adds of each weight, None if unknown.
         scores: list of the `Scores` of attention.
+        equal: list of lists of places, the `id` of a variable and an axis, where as many stay.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class Channels:
         weighting: str | None = None,
         times: dict[int, int | None] | None = None,
         scores: Sequence[Scores] = (),
+        equal: Sequence[list[tuple[int, int]]] = (),
     ) -> None:
         self.groups = tuple(groups)
         self.readers, self.weighting = readers, weighting
-        self.times, self.scores = times or {}, list(scores)
+        self.times, self.scores, self.equal = times or {}, list(scores), list(equal)
         self._model = model
         self.variables = tuple(variables)
 
@@ -196,7 +198,7 @@ class Channels:
         return self._of(group for group, is_named in pairs if keep(is_named))
 
     def _of(self, groups: Iterable[Group], **changed: Any) -> "Channels":
-        names = ("readers", "weighting", "times", "scores")
+        names = ("readers", "weighting", "times", "scores", "equal")
         kept = {name: getattr(self, name) for name in names}
         return Channels(groups, self._model, self.variables, **{**kept, **changed})
 
@@ -236,7 +238,14 @@ def channels(model: Any) -> Channels:
         for group in groups_of(reader)
         if any(id(part.variable) in own for part in group.parts)
     ]
-    return Channels(groups, model.name, model.weights, times=reader.times, scores=reader.scores)
+    return Channels(
+        groups,
+        model.name,
+        model.weights,
+        times=reader.times,
+        scores=reader.scores,
+        equal=reader.equal,
+    )
 
 
 def read(model: Any) -> Reader:
@@ -244,7 +253,7 @@ def read(model: Any) -> Reader:
     graph = _whole_graph(model)
     reader = Reader()
     outputs = reader.run(graph, [Traced(x.shape) for x in graph.inputs])
-    for traced in outputs:
+    for traced in filter(None, outputs):
         for labels in traced.axes.values():
             reader.labels.pin(labels, "an output of the model")
     reader.pin_unmade()

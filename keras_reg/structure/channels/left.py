@@ -108,6 +108,9 @@ class Wiring:
             (uses, [roots[reader.slots[place].labels] for place in places])
             for uses, places in reader.scores
         ]
+        self._equal = [
+            [roots[reader.slots[place].labels] for place in places] for places in reader.equal
+        ]
         self.scales = _scales(model)
 
     def _rows(self) -> Iterator[tuple[Weight, int]]:
@@ -130,7 +133,7 @@ class Wiring:
         for scale in self.scales.values():
             nonzero.setdefault(id(scale), values(scale) != 0)
         kept = self._kept(nonzero, self._constant(nonzero))
-        while any(self._fill(weight, kept) for weight in self._weights):
+        while any(self._fill(weight, kept) for weight in self._weights) or self._level(kept):
             kept = self._kept(nonzero, self._constant(nonzero) & ~kept, kept)
         scores = [
             product((uses, *(int(np.count_nonzero(kept[axis])) for axis in axes)))
@@ -144,6 +147,16 @@ class Wiring:
         empty = [roots for roots in weight.roots.values() if len(roots) and not kept[roots].any()]
         kept[[roots[0] for roots in empty]] = True
         return bool(empty)
+
+    def _level(self, kept: Array) -> bool:
+        """Keeps channels until as many are left where that must be; whether there were fewer."""
+        changed = False
+        for sides in self._equal:
+            most = max(np.count_nonzero(kept[roots]) for roots in sides)
+            for roots in sides:
+                while np.count_nonzero(kept[roots]) < most:
+                    kept[roots[~kept[roots]][0]] = changed = True
+        return changed
 
     def _constant(self, nonzero: dict[int, Array]) -> Array:
         """Channels that may go because they never change."""

@@ -20,10 +20,11 @@ from keras_reg.structure.channels.graph import (
 from keras_reg.structure.channels.registry import channels_rule
 from keras_reg.structure.registry import rule_of
 
-# What stands for an unknown length, and whether the code sees the layer's own variables as symbolic
-# tensors. The first attempt that succeeds counts: short tables of positions hold few places, and
-# some code needs a variable itself.
-_ATTEMPTS = ((7, True), (7, False), (3, True), (3, False))
+# What stands for an unknown length. The first attempt that succeeds counts: short tables of
+# positions hold few places.
+_LENGTHS = (7, 3)
+# A table of positions with more rows than this is not tried as a length.
+_LONGEST = 1024
 
 
 def opened(layer: Any, node: Node) -> Graph:
@@ -37,18 +38,32 @@ def opened(layer: Any, node: Node) -> Graph:
         NotReadableError: if the code of `call` does not run on symbolic tensors.
     """
     failures = []
-    for length, shows_variables in _ATTEMPTS:
-        try:
-            return _opened(layer, node, length, shows_variables)
-        except NotReadableError as error:
-            failures.append(error)
+    shapes = [x.shape for x in tree.flatten((node.args, node.kwargs)) if _is_symbolic(x)]
+    is_open = any(None in shape[1:] for shape in shapes)
+    # Some code needs a variable itself, not a symbolic tensor.
+    for length in (*_LENGTHS, *(table_lengths(layer) if is_open else ())):
+        for shows_variables in (True, False):
+            try:
+                return _opened(layer, node, length, shows_variables)
+            except NotReadableError as error:
+                failures.append(error)
     raise failures[0]
+
+
+def table_lengths(layer: Any) -> list[int]:
+    """How many rows the matrices in a layer have: code that adds a table whole fits one length."""
+    shapes = [tuple(one.shape) for one in layer.variables]
+    return sorted({shape[0] for shape in shapes if len(shape) == 2 and shape[0] <= _LONGEST})
+
+
+def _is_symbolic(value: Any) -> bool:
+    return isinstance(value, keras.KerasTensor)
 
 
 def _opened(layer: Any, node: Node, length: int, shows_variables: bool) -> Graph:
     concrete: dict[int, Any] = {}
     for tensor in tree.flatten((node.args, node.kwargs)):
-        if isinstance(tensor, keras.KerasTensor) and id(tensor) not in concrete:
+        if _is_symbolic(tensor) and id(tensor) not in concrete:
             shape = _known(tensor.shape, length)
             concrete[id(tensor)] = input_like(tensor, len(concrete), shape)
     args, kwargs = tree.map_structure(
@@ -67,7 +82,7 @@ def _opened(layer: Any, node: Node, length: int, shows_variables: bool) -> Graph
             why = f"its call fails on symbolic tensors ({_first_line(error)})"
             raise NotReadableError(why) from None
         try:
-            return opening.graph(inputs, [x for x in results if x is not None])
+            return opening.graph(inputs, results)
         except Exception as error:
             raise NotReadableError(f"its calls form no graph ({_first_line(error)})") from None
 
@@ -101,7 +116,7 @@ class _Opening(keras.StatelessScope):
 
         def call(one: Any, *args: Any, **kwargs: Any) -> Any:
             tensors = tree.flatten((args, kwargs))
-            if any(isinstance(x, keras.KerasTensor) for x in tensors):
+            if any(map(_is_symbolic, tensors)):
                 return self._called(one, kind, args, kwargs)
             return kind.__call__(one, *args, **kwargs)
 
@@ -146,16 +161,16 @@ class _Opening(keras.StatelessScope):
             return second()
 
     def graph(self, inputs: list[Any], outputs: list[Any]) -> Graph:
-        """The calls between inputs and outputs; outputs that are numbers depend on no call."""
+        """The calls between inputs and outputs; numbers and None among these depend on none."""
         shown = list(self._shown.values())
-        symbolic = [x for x in outputs if isinstance(x, keras.KerasTensor)]
+        symbolic = [x for x in outputs if _is_symbolic(x)]
         every = [*inputs, *(tensor for tensor, _ in shown)]
         found = listed(every, symbolic, every) if symbolic else Graph(every, [], [])
         results = iter(tree.flatten(found.outputs))
         return Graph(
             found.inputs[: len(inputs)],
             found.nodes,
-            [next(results) if isinstance(x, keras.KerasTensor) else x for x in outputs],
+            [next(results) if _is_symbolic(x) else x for x in outputs],
             [
                 (tensor, variable)
                 for tensor, (_, variable) in zip(found.inputs[len(inputs) :], shown, strict=True)

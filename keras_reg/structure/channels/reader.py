@@ -121,6 +121,14 @@ class Call:
         keys = [(id(variable), axis) for variable, axis in places]
         self.reader.scores.append(Scores(uses, keys))
 
+    def as_many(self, *places: tuple[Any, int]) -> None:
+        """As many indices stay on some axes of variables, whichever they are.
+
+        Args:
+            places: pairs of a variable and an axis. All are of one length.
+        """
+        self.reader.equal.append([(id(variable), axis) for variable, axis in places])
+
     def pads(self, labels: Array) -> None:
         """Channels get zeros at their edges, where a constant one would change."""
         self.reader.padded.append(labels)
@@ -142,6 +150,7 @@ class Reader:
         consumed: list of labels that products of two tensors sum over.
         padded: list of labels of channels that get zeros at their edges.
         scores: list of `Scores`.
+        equal: list of lists of places, the `id` of a variable and an axis, where as many stay.
     """
 
     def __init__(self) -> None:
@@ -152,6 +161,7 @@ class Reader:
         self.consumed: list[Array] = []
         self.padded: list[Array] = []
         self.scores: list[Scores] = []
+        self.equal: list[list[tuple[int, int]]] = []
 
     def acts(self, labels: Array, role: str) -> None:
         """What variables do that operations are called with, by the labels that they brought."""
@@ -207,7 +217,7 @@ class Reader:
                 self._count(node.operation, [x.shape for x in _tensors(node)])
             found.update((id(x), one) for x, one in zip(node.outputs, results, strict=True))
         outputs = tree.flatten(graph.outputs)
-        return [found[id(x)] if id(x) in found else Traced(x.shape) for x in outputs]
+        return [found[id(x)] if id(x) in found else _untraced(x) for x in outputs]
 
     def _operand(self, value: Any) -> Any:
         """A variable or array that an operation is called with."""
@@ -291,7 +301,10 @@ class Reader:
             pairs = zip(once.values(), graph.inputs, strict=True)
             inputs = [self.in_shape(traced, x.shape) for traced, x in pairs]
             results = self.run(graph, inputs, call.name)
-        return [self.in_shape(*one) for one in zip(results, call.outputs, strict=True)]
+        if len(results) != len(call.outputs):  # Code may return None where no tensor is declared.
+            results = [one for one in results if one is not None]
+        pairs = zip(results, call.outputs, strict=True)
+        return [Traced(shape) if one is None else self.in_shape(one, shape) for one, shape in pairs]
 
     def in_shape(self, traced: Traced, shape: Any) -> Traced:
         """The same channels on a tensor some of whose lengths are not known."""
@@ -305,6 +318,11 @@ class Reader:
         for variable in getattr(call.operation, "variables", ()):
             self._fix(variable, why)
         return [Traced(shape) for shape in call.outputs]
+
+
+def _untraced(value: Any) -> Any:
+    """What code returns that depends on no call."""
+    return None if value is None else Traced(value.shape)
 
 
 def _tensors(node: Node) -> list[Any]:
