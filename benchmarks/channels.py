@@ -23,23 +23,25 @@ from accuracy_tasks import LOWEST, RATE, Store
 import keras_reg as kr
 from keras_reg.figures import empty_figure
 
-# A training is EPOCHS long; what is left of the model trains alone from REFIT on.
-EPOCHS, UNTIL, REFIT, BATCH = 24, 0.3, 0.75, 64
+# A training is EPOCHS long. Shares of it: when a steered penalty has reached its target, or a ramp
+# ends; and from when on what is left of the model trains alone.
+EPOCHS, BATCH = 24, 64
+STEERED, RANKED = (0.35, 0.65), (0.5, 0.75)
 R = kr.regularizers
 PICTURE = pathlib.Path(__file__).parents[1] / "docs/images/channels.png"
 
 
 def on_channels(model: keras.Model, share: float, steps: int):
-    """A group lasso on channels, steered to a share of the multiply-adds."""
-    steer = kr.callbacks.TargetSparsity(share, until=UNTIL, of="macs")
-    return {kr.channels(model): R.GroupLasso(0.01)}, {}, [steer]
+    """A concave penalty on channels, steered to a share of the multiply-adds."""
+    steer = kr.callbacks.TargetSparsity(share, until=STEERED[0], of="macs")
+    return {kr.channels(model): R.LogSum(0.01)}, {}, [steer], STEERED[1]
 
 
 def ranked(model: keras.Model, share: float, steps: int):
     """The channels with the smallest norms go until a share of the multiply-adds has gone."""
-    ramp = kr.schedules.Polynomial(0.0, share, steps=round(0.5 * EPOCHS * steps))
+    ramp = kr.schedules.Polynomial(0.0, share, steps=round(RANKED[0] * EPOCHS * steps))
     penalty = R.TopK(ramp, scope="all", of="macs", at_least=0.05)
-    return {kr.channels(model): penalty}, {"every": 10}, []
+    return {kr.channels(model): penalty}, {"every": 10}, [], RANKED[1]
 
 
 def on_kernels(model: keras.Model, share: float, steps: int):
@@ -47,12 +49,12 @@ def on_kernels(model: keras.Model, share: float, steps: int):
 
     Where so many go of all, about the square of what stays is left of the multiply-adds.
     """
-    steer = kr.callbacks.TargetSparsity(1 - (1 - share) ** 0.5, until=UNTIL, of="groups")
-    return R.GroupLasso(0.01, group_axis="outputs"), {}, [steer]
+    steer = kr.callbacks.TargetSparsity(1 - (1 - share) ** 0.5, until=STEERED[0], of="groups")
+    return R.GroupLasso(0.01, group_axis="outputs"), {}, [steer], STEERED[1]
 
 
 METHODS = {
-    "GroupLasso on channels": on_channels,
+    "LogSum on channels": on_channels,
     "TopK of channels": ranked,
     "GroupLasso of each kernel": on_kernels,
 }
@@ -67,14 +69,15 @@ def train(task: str, method: str, share: float, seed: int) -> tuple[float, float
     keras.utils.set_random_seed(seed)
     model = tasks.network(name, data)
     macs = kr.sparsity(model).macs
-    first, last = round(REFIT * EPOCHS), round((1 - REFIT) * EPOCHS)
+    penalties, arguments, callbacks, refit = None, {}, [], RANKED[1]
+    if method != "dense":
+        penalties, arguments, callbacks, refit = METHODS[method](model, share, steps)
+    first, last = round(refit * EPOCHS), round((1 - refit) * EPOCHS)
     cosine = keras.optimizers.schedules.CosineDecay
     optimizer = keras.optimizers.Adam(cosine(RATE, first * steps, LOWEST))
-    callbacks = []
-    if method != "dense":
-        penalties, arguments, callbacks = METHODS[method](model, share, steps)
+    if penalties is not None:
         optimizer = kr.optimizers.Proximal(optimizer, penalties, **arguments)
-        callbacks += [kr.callbacks.Refit(REFIT, cosine(RATE, last * steps, LOWEST))]
+        callbacks += [kr.callbacks.Refit(refit, cosine(RATE, last * steps, LOWEST))]
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     epochs = EPOCHS if callbacks else first
     model.fit(x, y, BATCH, epochs, verbose=0, callbacks=callbacks)

@@ -66,7 +66,7 @@ def test_offsets_that_are_frozen_make_channels_constant():
     np.testing.assert_allclose(after["a/bias"], expected[:, 3], rtol=1e-5)
     with pytest.warns(UserWarning, match="constant where"):
         step(model, {channels: GroupLasso(STRENGTH)}, strength=1e6)
-    values = keras.Model(model.inputs, norm.output)(np.ones((2, 3)), training=False)
+    values = keras.Model(model.inputs[0], norm.output)(np.ones((2, 3)), training=False)
     constant = 0.5 - 1.5 * 0.25 / np.sqrt(2.0 + norm.epsilon)
     np.testing.assert_allclose(ops.convert_to_numpy(values), np.full((2, 5), constant), rtol=1e-5)
     assert kr.compact(model).get_layer("a").units == 1  # One of every axis stays.

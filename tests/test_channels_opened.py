@@ -68,6 +68,28 @@ def test_a_weight_that_code_computes_with_stays():
     assert [group.size for group in found.free()] == [5]
 
 
+class Table(keras.layers.Layer):
+    """Adds a table of six rows: no other length fits. It declares more than it returns."""
+
+    def build(self, shape):
+        self.rows = self.add_weight(shape=(6, 4), name="rows")
+        self.first, self.second = layers.Dense(7), layers.Dense(shape[-1])
+        self.first.build(shape)
+        self.second.build((*shape[:-1], 7))
+
+    def call(self, x):
+        return self.second(self.first(x + self.rows)), None
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape), keras.KerasTensor(x.shape)
+
+
+def test_code_that_fits_one_length_is_read():
+    x = keras.Input((None, 4))
+    model = keras.Model(x, layers.Dense(2)(Table()(x)[0]))
+    assert 7 in [group.size for group in channels(model).free()]
+
+
 def softmax_like(x):
     return ops.exp(x) / ops.sum(ops.exp(x), axis=-1, keepdims=True)
 

@@ -98,7 +98,7 @@ class Unmade(keras.Model):
     """A model of a class of its own whose config makes no other."""
 
     def __init__(self, model):
-        super().__init__(model.inputs, model.outputs, name="unmade")
+        super().__init__(model.inputs[0], model.outputs[0], name="unmade")
 
     def get_config(self):
         return {"name": "unmade"}
@@ -106,14 +106,13 @@ class Unmade(keras.Model):
 
 def test_a_model_that_loses_its_class_says_so():
     model = Unmade(network())
-    with pytest.warns(UserWarning, match=r"became Functional.*unmade, of class Unmade: .*model"):
+    with pytest.warns(UserWarning, match="became Functional models: unmade, of class Unmade: "):
         small = kr.compact(model)
     assert type(small) is type(network())
     assert [layer.units for layer in small.get_layer("block").hidden] == [4, 5]
     assert_same(model, small, inputs_of(model))
     (note,) = kr.compacting.removable(model).notes
     assert note.startswith("unmade, of class Unmade, becomes Functional: ")
-    assert note.split(": ")[1] in str(kr.compacting.removable(model))
 
 
 def test_training_goes_on():

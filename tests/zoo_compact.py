@@ -31,6 +31,12 @@ from keras_reg.structure.channels import channels
 PAGE = Path(__file__).parents[1] / "docs" / "compact.md"
 MARK = "<!-- `make compact` writes what follows -->"
 KINDS = ("whole", "kernels", "rows", "random")
+MEANING = {
+    "whole": 'all that makes them ("whole")',
+    "kernels": "their kernels alone, so that they are constants",
+    "rows": "the rows that read them",
+    "random": "one of these, drawn for each group",
+}
 # The least that some models take; 32 pixels are enough for the others.
 PIXELS = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 # By the time that they take: the others first, then those with these names, in this order.
@@ -241,6 +247,7 @@ def lines(path):
 def table(rows):
     """The table of the docs."""
     names = [name for name in applications() if any(row["name"] == name for row in rows)]
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
     right = [
         name
         for name in names
@@ -249,28 +256,32 @@ def table(rows):
     found = [
         f"{len(right)} of the {len(applications())} models of keras.applications, in double "
         "precision on TensorFlow, on images of 32 pixels (71 and 75 where a model wants that), "
-        "with random weights. Half of the channels of each group are zero: all that makes them "
-        '("whole"), their kernels alone, the rows that read them, or one of these for each group '
-        '("random"). The largest difference is relative to the largest output; seconds are those '
-        "of one processor for one call of `compact` without its check, in the median.",
+        "with random weights. Half of the channels of each group are zero: "
+        f"{'; '.join(MEANING[kind] for kind in kinds)}. {len(rows)} runs. The largest difference "
+        "is relative to the largest output; seconds are those of one processor for one call of "
+        "`compact` without its check.",
         "",
-        "| model | parameters | left: whole | kernels | rows | random | zero, and stay | "
-        "largest difference | seconds | runs |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        f"| model | parameters | left: {' | '.join(kinds)} | zero, and stay | largest difference "
+        "| seconds | runs |",
+        f"|---|---:|{'---:|' * len(kinds)}---:|---:|---:|---:|",
+        *(line(name, kinds, of(rows, name)) for name in names),
     ]
-    return "\n".join([*found, *(line(name, of(rows, name)) for name in names)]) + "\n"
+    reasons = {why.partition(" ")[2] for row in rows for why in row.get("why", ())}
+    if reasons:
+        found += ["", f"What stays: a layer {'; '.join(sorted(reasons))}."]
+    return "\n".join(found) + "\n"
 
 
 def of(rows, name):
     return [row for row in rows if row["name"] == name]
 
 
-def line(name, rows):
+def line(name, kinds, rows):
     failed = [row["error"] for row in rows if "error" in row]
     if failed:
-        return f"| {name} | {failed[0]} | | | | | | | | |"
+        return f"| {name} | {failed[0]} |{' |' * (len(kinds) + 4)}"
     shares = []
-    for kind in KINDS:
+    for kind in kinds:
         some = [row["parameters"] for row in rows if row["kind"] == kind]
         share = np.mean([after / before for before, after in some]) if some else None
         shares.append("" if share is None else f"{100 * share:.0f}%")
@@ -278,7 +289,7 @@ def line(name, rows):
     worst = max(row["difference"] for row in rows)
     seconds = np.median([row["seconds"] for row in rows])
     size = f"{rows[0]['parameters'][0]:,}"
-    cells = [name, size, *shares, f"{stay:,} of {zeroed:,}", f"{worst:.0e}", f"{seconds:.0f}"]
+    cells = [name, size, *shares, f"{stay:,} of {zeroed:,}", f"{worst:.0e}", f"{seconds:.1f}"]
     return f"| {' | '.join([*cells, str(len(rows))])} |"
 
 

@@ -167,7 +167,8 @@ class Rebuilding:
             try:
                 small = resized(model, self._changes(model, run))
             except Exception as error:  # What a user's class raises is not known here.
-                why = f"{error}" or type(error).__name__
+                lines = str(error).strip().splitlines()
+                why = lines[0] if lines else type(error).__name__
             else:
                 self._pairs[id(model)] = model, small, run.steps[0]
                 return small

@@ -27,7 +27,11 @@ def group_query(call: Any) -> list[Traced]:
     heads = call.makes(parts["query/kernel"], 1)
     shared = heads[:: layer.num_query_heads // layer.num_key_value_heads]
     call.join(heads, np.repeat(shared, len(heads) // len(shared)))
-    return _attention(call, parts, heads, shared)
+    results = _attention(call, parts, heads, shared)
+    # One number in the config for both.
+    call.as_many((parts["query/kernel"], 2), (parts["value/kernel"], 2))
+    call.as_many((parts["query/kernel"], 0), (parts["attention_output/kernel"], 2))
+    return results
 
 
 def parts_of(call: Any) -> dict[str, Any]:
@@ -67,19 +71,7 @@ def _attention(call: Any, parts: dict[str, Any], heads: Array, shared: Array) ->
     uses = positions(call.operation, query.shape, value.shape)
     call.scores(uses, *((parts["query/kernel"], axis) for axis in (1, 2)))
     call.scores(uses, *((parts["attention_output/kernel"], axis) for axis in (0, 1)))
-    _as_many(call, parts)
     return results
-
-
-def _as_many(call: Any, parts: dict[str, Any]) -> None:
-    """Sizes that one number in the config, or a kernel of the backend, holds equal."""
-    query, value = parts["query/kernel"], parts["value/kernel"]
-    is_grouped = isinstance(call.operation, layers.GroupQueryAttention)
-    # JAX has one kernel for both sizes.
-    if query.shape[2] == value.shape[2] and (is_grouped or keras.backend.backend() == "jax"):
-        call.as_many((query, 2), (value, 2))
-    if is_grouped:
-        call.as_many((query, 0), (parts["attention_output/kernel"], 2))
 
 
 def _outputs(
