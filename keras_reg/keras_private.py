@@ -154,8 +154,13 @@ def notes_of_step(layer: Any) -> dict:
 def training_around(layer: Any) -> bool | None:
     """Whether the call around one of this layer trains; None if that is not said, or there is none.
 
-    The layer's own argument may say otherwise. Nothing public tells a layer what is round it.
+    The layer's own argument may say otherwise. Nothing public tells a layer what is round it. None
+    also in a symbolic run, in which a stateless scope has no values: `fit` builds models by one,
+    with `training=False`.
     """
+    scope = _scope()
+    if scope is not None and not scope.state_mapping:
+        return None
     context = layer._get_call_context()
     if not hasattr(context, "training"):  # Made for this question: no layer was called.
         layer._maybe_reset_call_context()

@@ -369,6 +369,7 @@ def compiled(make_penalties, optimizer=None, jit_compile=False, **kwargs):
 @pytest.mark.parametrize(
     "choose", [lambda channels: channels, lambda c: c.with_readers().weighted("macs")]
 )
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_saved_model_goes_on_bit_for_bit_without_custom_objects(choose, jit_compile, tmp_path):
     if jit_compile and BACKEND == "torch":
         pytest.skip("PyTorch runs eagerly")

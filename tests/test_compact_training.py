@@ -83,6 +83,7 @@ def test_steps_are_those_of_the_larger_model(name):
     assert_equal(small, model)
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_penalties_on_channels_act_on_those_that_are_left():
     model, (x, y) = network(), data()
     penalty = kr.regularizers.GroupLasso(1.5, size_scaling=False)

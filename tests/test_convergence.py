@@ -123,6 +123,7 @@ def test_group_lasso_is_stationary_and_equals_multi_task_lasso():
     assert 0 < np.count_nonzero(kernel.any(axis=1)) < len(kernel)
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_max_strength_is_where_the_first_weight_appears():
     x, y = diabetes()
     at_zero = (2 / len(x) * x.T @ (y.mean() - y)).astype("float32")

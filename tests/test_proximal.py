@@ -85,6 +85,7 @@ def test_gradient_accumulation_shrinks_at_update_steps_only(steps):
     assert seen == [1.0] * (steps - 1) + [0.9] * steps + [0.8]
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_single_penalty_spares_biases_and_normalization():
     model = keras.Sequential(
         [
@@ -103,6 +104,7 @@ def test_single_penalty_spares_biases_and_normalization():
         assert is_zero == (variable.name in ("kernel", "embeddings")), variable.path
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_patterns_choose_the_variables():
     model = dense_model()
     optimizer = Proximal(keras.optimizers.SGD(1e-3), {"hidden/kernel": regularizers.L1(1e6)})

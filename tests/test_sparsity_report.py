@@ -117,6 +117,7 @@ class Seen(keras.callbacks.Callback):
         self.figures.append(logs.get("sparsity"))
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_batches_are_measured_as_they_are_then():
     """A proximal step so strong that the first update makes zeros, measured in the first epoch."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")])

@@ -70,6 +70,7 @@ class AssignAt(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("batch", [None, 1])
 @pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_callback_changes_it_without_a_retrace(jit_compile, batch):
     if jit_compile and BACKEND == "torch":
         pytest.skip("PyTorch runs eagerly")
@@ -153,6 +154,7 @@ def test_weights_of_another_optimizer_are_skipped_with_keras_warning(tmp_path, p
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_it_follows_a_loss_scale_optimizer(tmp_path):
     model = compiled(keras.optimizers.LossScaleOptimizer(proximal()))
     model.optimizer.inner_optimizer.strength_scale = 1e6

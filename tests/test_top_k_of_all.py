@@ -198,6 +198,7 @@ def test_fan_in_is_that_of_the_layer(layer, shape, fan_in):
     assert ops.convert_to_numpy(marks[1]).tolist() == [[True, w.size == 1]]
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_named_axes_and_fan_in_are_those_of_each_layer_of_the_model():
     inputs = keras.Input((6, 6, 4))
     x = keras.layers.DepthwiseConv2D(3, name="dw")(inputs)

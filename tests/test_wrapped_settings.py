@@ -179,6 +179,7 @@ def test_several_are_saved_and_loaded(place, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["alone", "inside", "outside"])
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_averages_are_swapped_in(place):
     wrap = lambda inner: Proximal(inner, L1(3.0))  # noqa: E731
     adam = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5)

@@ -33,7 +33,8 @@ class Scheduled(keras.layers.Layer):
     calls the model twice counts two. For training calls that are no steps there is
     `keras_reg.layers.mc_dropout`: nothing in the call itself tells. Where it is clear that a call
     is none, a warning says so, once: with `training=True` in a model that is called with False, as
-    by `predict`, or after training where no gradient can be taken of it.
+    by `predict`, or after training where no gradient can be taken of it. JAX's `predict` does not
+    tell.
 
     Inside `keras.remat` the second run, in the backward pass, draws what the first one drew if the
     model uses the layer once and was called once in between. Under a `keras.RematScope` it runs
