@@ -6,7 +6,7 @@
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
-# make peers        the accuracies of TFMOT for benchmarks/accuracy.py, in build/
+# make peers        the accuracies of TFMOT, for benchmarks/accuracy.py
 
 PYTHON ?= python3.11
 KERAS_BACKEND ?= tensorflow
@@ -76,7 +76,7 @@ peers: .venv-peers
 .venv-peers:
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check tensorflow==2.19.1 \
-		tf_keras==2.19.0 tensorflow-model-optimization==0.8.1 scikit-learn mnist1d
+		tf_keras==2.19.0 tensorflow-model-optimization==0.8.1 scikit-learn mlxtend mnist1d
 
 clean:
 	rm -rf .venv .venv-peers build dist site *.egg-info

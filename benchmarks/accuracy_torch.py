@@ -1,6 +1,6 @@
 """The peer of benchmarks/accuracy.py in PyTorch: prune.global_unstructured along the same ramp.
 
-python benchmarks/accuracy_torch.py --store build/accuracy_torch.json
+    python benchmarks/accuracy_torch.py
 """
 
 import itertools
@@ -12,14 +12,25 @@ from torch.nn.utils import prune
 
 
 def network(task: str, features: int) -> torch.nn.Sequential:
-    """The dense network of a task, started as Keras starts it."""
-    sizes = (features, *tasks.UNITS[task], 10)
-    linear = [torch.nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
-    for layer in linear:
-        torch.nn.init.xavier_uniform_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
-    parts = [part for layer in linear for part in (layer, torch.nn.ReLU())]
-    return torch.nn.Sequential(*parts[:-1])
+    """The network of a task, started as Keras starts it."""
+    nn = torch.nn
+    if task in tasks.UNITS:
+        sizes, first = (features, *tasks.UNITS[task], 10), []
+    else:
+        sizes, first = (1024, 64, 10), [nn.Unflatten(1, (1, 8, 8))]
+        for channels in ((1, 32, 1), (32, 64, 2)):
+            first += [nn.Conv2d(*channels[:2], 3, channels[2], padding=1), nn.ReLU()]
+        first.append(nn.Flatten())
+    dense = [(nn.Linear(*pair), nn.ReLU()) for pair in itertools.pairwise(sizes)]
+    model = nn.Sequential(*first, *itertools.chain(*dense))[:-1]
+    for layer in weighted(model):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+def weighted(model: torch.nn.Sequential) -> list[torch.nn.Module]:
+    return [layer for layer in model if hasattr(layer, "weight")]
 
 
 def train(task: str, sparsity: float, seed: int) -> tuple[float, float]:
@@ -27,7 +38,7 @@ def train(task: str, sparsity: float, seed: int) -> tuple[float, float]:
     x, x_test, y, y_test = (torch.tensor(part) for part in tasks.load(task))
     torch.manual_seed(seed)
     model = network(task, x.shape[1])
-    weights = [(layer, "weight") for layer in model if isinstance(layer, torch.nn.Linear)]
+    weights = [(layer, "weight") for layer in weighted(model)]
     total = sum(layer.weight.numel() for layer, _ in weights)
     optimizer, pruned, step = torch.optim.Adam(model.parameters(), tasks.RATE, eps=1e-7), 0, 0
     steps = -(-len(x) // tasks.BATCH[task])
@@ -60,6 +71,4 @@ def train(task: str, sparsity: float, seed: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    tasks.peer(
-        __doc__.splitlines()[0], "torch global_unstructured", "build/accuracy_torch.json", train
-    )
+    tasks.peer(__doc__.splitlines()[0], "torch global_unstructured", train)
