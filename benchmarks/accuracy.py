@@ -8,14 +8,15 @@
     python benchmarks/accuracy.py --report
 
 All train for the same epochs with the same batches, learning rates and ramp; accuracy_tasks.py has
-them. Each result is a line of accuracy.jsonl, and a run that is started again goes on. The compiled
-steps of a seed serve the seeds after it from JAX's cache. `--report` writes the tables of
-RESULTS.md and docs/images/accuracy.png.
+them. Each result is a line of accuracy.jsonl, and a run that is started again goes on. What needs
+no callback trains in one program for all seeds. `--report` writes the tables of RESULTS.md and
+docs/images/accuracy.png.
 """
 
 import argparse
 import itertools
 
+import accuracy_loop
 import accuracy_report
 import accuracy_tasks as tasks
 import keras
@@ -49,12 +50,12 @@ def ramp(sparsity: float, steps: int) -> kr.schedules.Polynomial:
     return kr.schedules.Polynomial(0.0, sparsity, steps=last)
 
 
-def pruned(scope: str, metric: str):
+def pruned(scope: str, metric: str, latent: bool = False):
     """The parts of a training with TopK along the ramp."""
 
     def parts(model: keras.Model, sparsity: float, steps: int):
         penalty = R.TopK(ramp(sparsity, steps), scope=scope)
-        return penalty, {"every": tasks.EVERY, "metric": metric}, []
+        return penalty, {"every": tasks.EVERY, "metric": metric, "latent": latent}, []
 
     return parts
 
@@ -81,6 +82,7 @@ def steered_units(model: keras.Model, sparsity: float, steps: int):
 
 
 METHODS = {
+    "TopK, all, adaptive, latent": pruned("all", "adaptive", latent=True),
     "TopK, all, adaptive": pruned("all", "adaptive"),
     "LogSum, adaptive": steered(R.LogSum(1e-4), "adaptive"),
     "TopK, all": pruned("all", "euclidean"),
@@ -90,35 +92,51 @@ METHODS = {
 }
 # Of these the sparsity is the share of units that are gone.
 OF_UNITS = {"TopK of units": pruned_units, "GroupLasso of units": steered_units}
+PARTS = {**METHODS, **OF_UNITS}
 
 
-def train(task: str, method: str, sparsity: float, seed: int) -> tuple[float, float]:
-    """The share of zeros, or of units gone, and the test accuracy at the end of a training."""
+def train(task: str, method: str, sparsity: float, seeds: list[int]) -> list[tuple[float, float]]:
+    """The share of zeros, or of units gone, and the test accuracy of a training for each seed."""
     x, x_test, y, y_test = tasks.load(task)
-    steps = -(-len(x) // tasks.BATCH[task])
-    keras.utils.set_random_seed(seed)
-    model = network(task, x.shape[1])
+    steps = len(x) // tasks.BATCH[task]
     first, last = round(tasks.REFIT * tasks.EPOCHS), round((1 - tasks.REFIT) * tasks.EPOCHS)
     cosine = keras.optimizers.schedules.CosineDecay
-    optimizer = keras.optimizers.Adam(cosine(tasks.RATE, first * steps, tasks.LOWEST))
-    callbacks = []
-    if method != "dense":
-        parts = {**METHODS, **OF_UNITS}[method]
-        penalty, arguments, callbacks = parts(model, sparsity, steps)
-        optimizer = kr.optimizers.Proximal(optimizer, penalty, **arguments)
-        callbacks += [
-            kr.callbacks.Refit(tasks.REFIT, cosine(tasks.RATE, last * steps, tasks.LOWEST))
-        ]
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    epochs = tasks.EPOCHS if callbacks else first
-    model.fit(x, y, tasks.BATCH[task], epochs, verbose=0, callbacks=callbacks)
-    right = np.argmax(model.predict(x_test, batch_size=len(x_test), verbose=0), axis=1) == y_test
+    rates = [cosine(tasks.RATE, epochs * steps, tasks.LOWEST) for epochs in (first, last)]
+    models, callbacks = [], []
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        model = network(task, x.shape[1])
+        optimizer = keras.optimizers.Adam(rates[0])
+        if method != "dense":
+            penalty, arguments, callbacks = PARTS[method](model, sparsity, steps)
+            optimizer = kr.optimizers.Proximal(optimizer, penalty, **arguments)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        models.append(model)
+        if callbacks:
+            refit = kr.callbacks.Refit(tasks.REFIT, rates[1])
+            model.fit(
+                x, y, tasks.BATCH[task], tasks.EPOCHS, verbose=0, callbacks=[*callbacks, refit]
+            )
+    if not callbacks:
+        accuracy_loop.train(models, x, y, tasks.BATCH[task], first, seeds)
+        if method != "dense":
+            for model in models:
+                model.optimizer.fix_support()
+                model.optimizer.learning_rate = rates[1]
+            accuracy_loop.train(models, x, y, tasks.BATCH[task], last, seeds)
+    return [(gone(model, task, method), correct(model, x_test, y_test)) for model in models]
+
+
+def gone(model: keras.Model, task: str, method: str) -> float:
     table = kr.sparsity(model)
-    gone = table.sparsity
-    if method in OF_UNITS:
-        hidden = table.rows[:-1]
-        gone = sum(row.zero_outputs for row in hidden) / sum(tasks.UNITS[task])
-    return gone, float(np.mean(right))
+    if method not in OF_UNITS:
+        return table.sparsity
+    return sum(row.zero_outputs for row in table.rows[:-1]) / sum(tasks.UNITS[task])
+
+
+def correct(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
+    logits = keras.ops.convert_to_numpy(model(x, training=False))
+    return float(np.mean(np.argmax(logits, axis=1) == y))
 
 
 def main() -> None:
@@ -134,13 +152,15 @@ def main() -> None:
     if options.report:
         accuracy_report.write(store.read())
         return
-    for seed, sparsity, task in itertools.product(
-        range(options.seeds), options.sparsities, options.tasks
-    ):
+    for sparsity, task in itertools.product(options.sparsities, options.tasks):
         for method in ("dense", *options.methods):
-            key = (task, method, 0.0 if method == "dense" else sparsity, seed)
-            if not store.has(key):
-                store.add(key, *train(*key))
+            share = 0.0 if method == "dense" else sparsity
+            found = store.read()
+            keys = [(task, method, share, seed) for seed in range(options.seeds)]
+            left = [key for key in keys if key not in found]
+            results = train(task, method, share, [key[-1] for key in left]) if left else []
+            for key, result in zip(left, results, strict=True):
+                store.add(key, *result)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from accuracy_tasks import Key
 
 from keras_reg.figures import empty_figure
 
-PICTURE = pathlib.Path(__file__).parents[1] / "docs/images/accuracy.png"
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+PICTURE, GUIDE = DOCS / "images/accuracy.png", DOCS / "pruning.md"
 Values = list[tuple[float, float]]
 Seeds = dict[tuple[str, str, float], Values]
 
 
 def write(results: dict[Key, tuple[float, float]]) -> None:
-    """Writes a table for each task into RESULTS.md, and the picture."""
+    """Writes a table for each task into RESULTS.md and the guide, and the picture."""
     seeds = by_case(results)
     tasks = list(dict.fromkeys(task for task, _, _ in seeds))
     for task in tasks:
@@ -47,7 +48,9 @@ def report(section: str, title: str, seeds: Seeds, task: str) -> None:
     counts = sorted({len(values) for (one, _, _), values in seeds.items() if one == task})
     shown = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     header = ("method", *(f"{s:.0%}" for s in columns))
-    timing.report(section, f"{title}: mean ± standard error of {shown} seeds", rows, header)
+    title = f"{title}: mean ± standard error of {shown} seeds"
+    timing.report(section, title, rows, header)
+    timing.write_section(GUIDE, section, f"{title}\n\n{timing.markdown(header, rows)}")
 
 
 def cell(seeds: Seeds, key: tuple[str, str, float]) -> str:

@@ -26,7 +26,7 @@ STORE = pathlib.Path(__file__).with_name("accuracy.jsonl")
 
 @functools.cache
 def load(task: str) -> tuple[np.ndarray, ...]:
-    """Training and test images, training and test labels."""
+    """Training and test images, training and test labels; whole batches for training."""
     if task.startswith("mnist1d"):
         from mnist1d.data import get_dataset_args, make_dataset
 
@@ -41,6 +41,8 @@ def load(task: str) -> tuple[np.ndarray, ...]:
         x, y = load_digits(return_X_y=True)
         parts = train_test_split(x / 16, y, test_size=0.25, stratify=y, random_state=0)
     x, x_test, y, y_test = parts
+    whole = len(x) - len(x) % BATCH[task]
+    x, y = x[:whole], y[:whole]
     return x.astype("float32"), x_test.astype("float32"), y.astype("int32"), y_test.astype("int32")
 
 

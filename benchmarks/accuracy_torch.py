@@ -1,6 +1,6 @@
 """The peer of benchmarks/accuracy.py in PyTorch: prune.global_unstructured along the same ramp.
 
-    python benchmarks/accuracy_torch.py
+python benchmarks/accuracy_torch.py
 """
 
 import itertools

@@ -72,6 +72,14 @@ def variables_of(optimizer: Any) -> list[Any]:
     return optimizer._trainable_variables
 
 
+def layout_of(variable: Any) -> Any:
+    """How a variable is spread over devices, None for a whole one.
+
+    `add_variable_from_reference` asks it too, but gives the new one to the optimizer inside.
+    """
+    return getattr(variable, "_layout", None)
+
+
 def compile_arguments(model: Any) -> dict[str, Any]:
     """What `compile` was called with.
 

@@ -10,6 +10,7 @@ from keras_reg import schedules
 from keras_reg.keras_private import keys_of, variables_of
 from keras_reg.ops.backend import read
 from keras_reg.ops.updates import compiled_in_graph
+from keras_reg.optimizers.latent import Latent, check_latent
 from keras_reg.optimizers.metrics import check_metric, diagonal_of
 from keras_reg.optimizers.restarting import restart
 from keras_reg.optimizers.rules import Entry, Rules, with_channels
@@ -20,7 +21,7 @@ from keras_reg.optimizers.step_length import (
     check_momentum,
     steady_length,
 )
-from keras_reg.optimizers.steps import Part, warn_of_regularizers
+from keras_reg.optimizers.steps import ELEMENTWISE, Part, warn_of_regularizers
 from keras_reg.optimizers.support import update_on_support
 from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.optimizers.zeros import AllZeroWarning
@@ -72,13 +73,16 @@ class Proximal(Wrapper):
             next step, which chooses among all weights as the last update left them; the zeros of
             other penalties do not stay.
         metric: "euclidean" or "adaptive". The metric of the proximal step, see above.
+        latent: bool. What `TopK` and `NM` make zero is zero in the model alone: its updates go on
+            out of sight, and it comes back with what they made of it once it ranks high enough. It
+            takes one array more for each variable, until the support is fixed.
         name: str. The optimizer's name.
         model: the `keras.Model` that it trains; it may be built later. With it "outputs" and
             "inputs" in penalties mean the right axes of every layer. Without it they do where path
             and shape leave no doubt, and others are an error that lists them.
     Raises:
-        TypeError: at construction if `optimizer` is no Keras optimizer, `penalties` no penalties or
-            `model` no model.
+        TypeError: at construction if `optimizer` is no Keras optimizer, `penalties` no penalties,
+            `model` no model or `latent` no bool.
         ValueError: at construction if `every` or `metric` is out of range; when it is built
             (`fit` does it), or in its first update if it was loaded or there was no trainable
             variable, if a pattern matches nothing, if two match one variable, if a variable has a
@@ -90,7 +94,8 @@ class Proximal(Wrapper):
     Reference: Duchi & Singer, "Efficient Online and Batch Learning Using Forward Backward
         Splitting", JMLR 2009; Loshchilov & Hutter, ICLR 2019, for the decoupling; Yun, Lozano &
         Yang, "A General Family of Stochastic Proximal Gradient Methods for Deep Learning", 2020,
-        for the adaptive step.
+        for the adaptive step; Lin et al., "Dynamic Model Pruning with Feedback", ICLR 2020, for
+        `latent`.
 
     Example:
         >>> from keras_reg import regularizers
@@ -109,11 +114,13 @@ class Proximal(Wrapper):
         metric: str = "euclidean",
         name: str | None = None,
         model: Any = None,
+        latent: bool = False,
     ):
         super().__init__(optimizer, name=name)
         self._every = schedules.check_count(every, "every", at_least=1)
         self._metric = check_metric(metric)
         self._rules = Rules(penalties, model)
+        self._is_latent = check_latent(latent, self._rules.each)
         for penalty in self._rules.each:
             penalty.check_proximable()
         self._plan = _Plan(())
@@ -125,6 +132,7 @@ class Proximal(Wrapper):
         self._notice_assignments()
         self._penalized: set = set()
         self._momentum_travel = MomentumTravel()
+        self._latent = Latent()
 
     @property
     def penalties(self) -> Penalty | dict[Any, Penalty]:
@@ -140,6 +148,11 @@ class Proximal(Wrapper):
     def metric(self) -> str:
         """The metric of the proximal step, as it was given."""
         return self._metric
+
+    @property
+    def latent(self) -> bool:
+        """Whether updates of pruned weights go on, as it was given."""
+        return self._is_latent
 
     @property
     def strength_scale(self) -> Any:
@@ -176,6 +189,7 @@ class Proximal(Wrapper):
         for member in self._members():
             if member.built:
                 restart(member)
+        self._latent.clear()
         self.strength_scale = 0.0
         self._support_fixed.assign(1.0)
 
@@ -259,12 +273,15 @@ class Proximal(Wrapper):
 
     def _own_variables(self) -> dict[str, Any]:
         own = {"strength_scale": self._strength_scale, "support_fixed": self._support_fixed}
-        return {**own, **self._momentum_travel.by_name()}
+        return {**own, **self._momentum_travel.by_name(), **self._latent.by_name()}
 
     def build(self, variables: Iterable[Any]) -> None:
         """Builds the wrapped optimizer, and what the proximal step keeps for each momentum."""
         super().build(variables)
         self._momentum_travel.add(self._members(), self._add_scalar)
+        if self.latent:
+            pruned = self._rules.pruned(variables_of(self))
+            self._latent.add(keys_of(self, pruned), pruned, self._add_like)
 
     def _find(self, variables: list[Any]) -> list[Any]:
         parts = [self._part(entry) for entry in self._rules.entries(variables)]
@@ -304,7 +321,7 @@ class Proximal(Wrapper):
         if self._is_fixed:
             update_on_support(self.inner_optimizer, grads, variables, self._penalized)
             return
-        is_fusible = type(self.inner_optimizer) in _ELEMENTWISE and all(
+        is_fusible = type(self.inner_optimizer) in ELEMENTWISE and all(
             part.penalty.compilable for part in self._plan.parts
         )
         if is_fusible:
@@ -320,18 +337,26 @@ class Proximal(Wrapper):
         }
         scale = ops.cast(read(self._strength_scale), "float32")
         held = [self._held(part, lengths[id(part.optimizer)], scale) for part in self._plan.parts]
+        self._latent.restore(keys)
         self.inner_optimizer.apply(grads, variables)
+        updated = self._latent.values(keys)
         steps = {key: length.after_update() * scale for key, length in lengths.items()}
         for part, zeros in zip(self._plan.parts, held, strict=True):
             given = [key in keys for key in keys_of(self, part.variables)]
             if any(given):
                 owner = id(part.optimizer)
-                iteration, is_always_due = lengths[owner].iteration, self.every == 1
+                iteration, is_always_due = lengths[owner].iteration, not self._may_hold
                 part.shrink(given, steps[owner], iteration, is_always_due, zeros)
+        self._latent.keep(keys, updated)
+
+    @property
+    def _may_hold(self) -> bool:
+        """Whether an update may come without a step, and leave zero what is zero."""
+        return self.every > 1 or self.latent
 
     def _held(self, part: Part, length: StepLength, scale: Any) -> list[Any] | None:
         """What a pruning penalty keeps at zero until its next step: what is zero since its last."""
-        if self.every == 1 or not part.penalty.holds_zeros:
+        if not self._may_hold or not part.penalty.holds_zeros:
             return None
         had_a_step = ops.greater_equal(length.iteration, self.every)
         return part.zeros(ops.logical_and(had_a_step, ops.greater(scale, 0)))
@@ -339,7 +364,8 @@ class Proximal(Wrapper):
     def __repr__(self) -> str:
         every = f", every={self.every}" if self.every > 1 else ""
         metric = f", metric={self.metric!r}" if self.metric != "euclidean" else ""
-        return f"Proximal({shown(self.inner_optimizer)}, {self.penalties}{every}{metric})"
+        latent = ", latent=True" if self.latent else ""
+        return f"Proximal({shown(self.inner_optimizer)}, {self.penalties}{every}{metric}{latent})"
 
     def get_config(self) -> dict:
         penalties, channels = self._rules.named()
@@ -349,6 +375,7 @@ class Proximal(Wrapper):
             "penalties": keras.saving.serialize_keras_object(penalties),
             "every": self.every,
             "metric": self.metric,
+            "latent": self.latent,
             "axes": self._rules.axes(),
             "names": self._rules.names(variables_of(self) if self.built else ()),
             **({"channels": channels} if channels else {}),
@@ -369,16 +396,3 @@ class _Plan:
 
     def __init__(self, parts: Iterable[Part]):
         self.parts = tuple(parts)
-
-
-# Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
-# subclass: what a user writes in one, XLA may not know.
-_ELEMENTWISE = (
-    keras.optimizers.Adagrad,
-    keras.optimizers.Adam,
-    keras.optimizers.AdamW,
-    keras.optimizers.Adamax,
-    keras.optimizers.Nadam,
-    keras.optimizers.RMSprop,
-    keras.optimizers.SGD,
-)

@@ -136,6 +136,14 @@ class Rules:
                 entries += [Entry(placed, (variable,)) for placed, variable in pairs]
         return entries + self._channel_entries(weights)
 
+    def pruned(self, variables: Iterable[Any]) -> list[Any]:
+        """The variables on which a pruning penalty acts; none where `entries` raises an error."""
+        try:
+            entries = self.entries(variables)
+        except ValueError:
+            return []
+        return [v for entry in entries if entry.penalty.holds_zeros for v in entry.variables]
+
     def warn_of_frozen(self, variables: Iterable[Any]) -> None:
         """Warns of channels made by several kernels of which some are not among the variables."""
         for channels, _ in self._on_channels:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from keras_reg.ops.backend import compiled, read
@@ -12,6 +13,19 @@ from keras_reg.ops.updates import update, update_together
 from keras_reg.optimizers.metrics import Diagonal
 from keras_reg.regularizers.penalty import Penalty, widen
 from keras_reg.structure import path_of
+
+
+# Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
+# subclass: what a user writes in one, XLA may not know.
+ELEMENTWISE = (
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+    keras.optimizers.SGD,
+)
 
 
 class Part(NamedTuple):

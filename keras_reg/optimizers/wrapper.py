@@ -8,7 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_reg.keras_private import AveragesOfInner, average_of, keys_of, variables_of
+from keras_reg.keras_private import (
+    AveragesOfInner,
+    average_of,
+    keys_of,
+    layout_of,
+    variables_of,
+)
 from keras_reg.ops.backend import read
 from keras_reg.optimizers.averages import Averages
 
@@ -227,6 +233,16 @@ class Wrapper(AveragesOfInner, keras.optimizers.Optimizer, abc.ABC):
             dtype="float32",
             aggregation="only_first_replica",
             name=name,
+        )
+
+    def _add_like(self, variable: Any, name: str) -> Any:
+        """A variable of this optimizer itself, of another's shape, dtype and layout, all zeros."""
+        return super().add_variable(
+            shape=variable.shape,
+            initializer="zeros",
+            dtype=variable.dtype,
+            name=name,
+            layout=layout_of(variable),
         )
 
     def set_weights(self, weights: Any) -> None:
