@@ -62,7 +62,7 @@ check:
 	bash .ci/run
 
 BACKENDS ?= jax tensorflow
-BENCHMARKS := penalties proximal channel_steps dropout report compacted bandwidth end_to_end
+BENCHMARKS := penalties proximal channel_steps dropout report compacted bandwidth end_to_end selection
 
 bench: .venv/dev
 	for backend in $(BACKENDS); do for name in $(BENCHMARKS); do \

@@ -1,16 +1,19 @@
 """What a path of 20 strengths on 5 folds costs beside one `fit`, and beside solvers of lasso paths.
 
-    KERAS_BACKEND=jax python benchmarks/selection.py [mlp] [cnn] [paths]
+    KERAS_BACKEND=jax python benchmarks/selection.py [mlp] [cnn] [paths] [choices]
 
-An MLP on scikit-learn's breast cancer data and a small CNN on its digits: the seconds of one `fit`
-with as many epochs as the path's first strength has, of the path (six members at once: five folds
-and all rows), and, with `--separate`, of 120 fits that start anew at each strength, whose scores
-must lead to the same choices. `paths`: a lasso path of 20 strengths on diabetes by scikit-learn,
-skglm, celer and adelie, of which those that are installed take part; they are made for it.
+An MLP on scikit-learn's breast cancer data, a small CNN on some of its digits: the seconds of one
+`fit` with as many epochs as the path's first strength has, and of the path (six members: five folds
+and all rows). `paths`: a lasso path of 20 strengths on diabetes by scikit-learn, skglm, celer and
+adelie, of which those that are installed take part; they are made for it. `choices`, only if asked
+for, takes minutes: how far the choices and scores of a path are from those of 120 fits that start
+anew at each strength, beside what another seed changes in these.
 """
 
 import argparse
+import dataclasses
 import importlib.util
+import inspect
 import statistics
 import time
 import warnings
@@ -20,11 +23,15 @@ import numpy as np
 import timing
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import lasso_path
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 import keras_reg as kr
+from keras_reg.selection.path import begin
 
 EPOCHS, FURTHER, FOLDS, STRENGTHS, BATCH = 50, 8, 5, 20, 32
+# Of the digits: a path of convolutions takes minutes.
+ROWS = 600
 HEADER = ("case", "seconds", "of one fit", "best", "one SE", "score", "zeros at one SE")
 
 
@@ -58,7 +65,7 @@ def cancer():
 
 def digits():
     data = load_digits()
-    return (data.images[..., None] / 16).astype("float32"), data.target
+    return (data.images[:ROWS, ..., None] / 16).astype("float32"), data.target[:ROWS]
 
 
 CASES = {
@@ -93,21 +100,23 @@ def row(name, seconds, base, result):
     return name, f"{seconds:.1f}", ratio, *chosen, score, f"{one_se.zeros:.0%}"
 
 
-def separate(build, x, y, penalty, grid):
+def anew(build, x, y, penalty, grid, **settings):
     """Seconds and scores of networks that start anew at each strength, with all of the epochs."""
-    seconds, parts = zip(
-        *(a_path(build, x, y, penalty, [one, 1.0001 * one], further_epochs=1) for one in grid),
-        strict=True,
+    run = {"epochs": EPOCHS, "folds": FOLDS, "batch_size": BATCH, "verbose": 0} | settings
+    arguments = inspect.signature(kr.selection.path).bind(
+        build, x, y, penalty, strengths=grid, **run
     )
-    whole = parts[0].__class__(grid, parts[0].folds, parts[0].seeds, "loss", "min")
-    for place, part in enumerate(parts):
-        for name in ("scores", "training_scores", "zeros"):
-            getattr(whole, name)[place] = getattr(part, name)[0]
-        whole.done[place] = True
-    return sum(seconds), whole
+    arguments.apply_defaults()
+    result, prepared = begin(**arguments.arguments)
+    members = prepared.recipe.members
+    start = time.perf_counter()
+    for place in range(len(grid)):
+        visit, _ = next(prepared.walk.visits(members, grid[place : place + 1]))
+        result.add(dataclasses.replace(visit, place=place), list(range(len(members))))
+    return time.perf_counter() - start, result
 
 
-def networks(name, rounds, is_separate):
+def networks(name, rounds):
     build, load, penalty = CASES[name]
     x, y = load()
     fits, found = [], []
@@ -121,14 +130,63 @@ def networks(name, rounds, is_separate):
         row(f"path, {STRENGTHS} strengths x {FOLDS} folds", seconds, base, result),
     ]
     # The strengths are known: what the search for the largest costs is the difference.
-    known = a_path(build, x, y, penalty, result.strengths)
-    rows.append(row("the same, strengths given", known[0], base, known[1]))
-    if is_separate:
-        seconds, anew = separate(build, x, y, penalty, result.strengths)
-        rows.append(row("new fits at each strength, six at once", seconds, base, anew))
+    for case, stack in (("the same, strengths given", None), ("one member after the other", False)):
+        known = a_path(build, x, y, penalty, result.strengths, stack=stack)
+        rows.append(row(case, known[0], base, known[1]))
     notes = result.notes
-    title = f"{name} on {len(x)} rows, {notes['trained']}, {notes['bytes']:,} bytes a member"
-    timing.report(f"selection: {name}", title, rows, HEADER)
+    title = (
+        f"{name} on {len(x)} rows, {notes['trained']}, {notes['bytes']:,} bytes a member, "
+        f"{rounds} rounds"
+    )
+    timing.report(f"selection: {name} {keras.backend.backend()}", title, rows, HEADER)
+
+
+def choices(seeds):
+    """How far the choices of a path are from those of new fits, and these from one another."""
+    build, load, penalty = CASES["mlp"]
+    x, y = load()
+    grid = a_path(build, x, y, penalty)[1].strengths
+    kinds = {"path": [], "path, further_epochs=25": [], "new fits, from other seeds": []}
+    for seed in range(seeds):
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+        run = {"folds": folds, "seeds": [seed]}
+        fits = anew(build, x, y, penalty, grid, **run)[1]
+        others = (
+            a_path(build, x, y, penalty, grid, **run)[1],
+            a_path(build, x, y, penalty, grid, **run, further_epochs=25)[1],
+            anew(build, x, y, penalty, grid, **run | {"seeds": [1000 + seed]})[1],
+        )
+        for kind, other in zip(kinds, others, strict=True):
+            kinds[kind].append(apart(fits, other))
+            print(seed, kind, *(f"{one:.2f}" for one in kinds[kind][-1]), flush=True)
+    rows = []
+    for kind, found in kinds.items():
+        best, one_se, score, chosen = np.array(found).T
+        steps = [f"{np.mean(one):+.1f}, {np.mean(np.abs(one)):.1f}" for one in (best, one_se)]
+        same = [f"{np.mean(one == 0):.0%}" for one in (best, one_se)]
+        scores = f"{np.median(score):.2f}", f"{np.median(chosen):+.2f}"
+        rows.append((kind, same[0], steps[0], same[1], steps[1], *scores))
+    title = (
+        f"mlp, {seeds} seeds and divisions into folds, {STRENGTHS} strengths; beside new fits at "
+        "each strength on the same folds. Steps of the grid: the mean, and that of their size. "
+        "Scores, in standard errors: the median difference at one strength, and of the best"
+    )
+    header = ("", "same best", "steps", "same one SE", "steps", "apart", "best score")
+    timing.report("selection: choices", title, rows, header)
+
+
+def apart(fits, other):
+    """Steps of the grid between the choices, and differences of scores in standard errors."""
+    error = fits.best.error
+    scores = [
+        abs(one.score - two.score) / error for one, two in zip(fits.rows, other.rows, strict=True)
+    ]
+    return (
+        other.best.place - fits.best.place,
+        other.one_se.place - fits.one_se.place,
+        np.median(scores),
+        (other.best.score - fits.best.score) / error,
+    )
 
 
 def solvers(x, y, grid):
@@ -185,21 +243,24 @@ def linear_paths(rounds):
             (name, f"{1e3 * timing.median(times):.1f}", f"{ratio:.1f}", f"{apart[name]:.0e}")
         )
     header = ("solver", "median ms", "of scikit-learn", "largest difference of a coefficient")
-    timing.report("selection: lasso paths", "20 strengths on diabetes, 442 x 6", rows, header)
+    section = f"selection: lasso paths {keras.backend.backend()}"
+    timing.report(section, "20 strengths on diabetes, 442 x 6", rows, header)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", default=["mlp", "cnn", "paths"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--separate", action="store_true")
+    parser.add_argument("--seeds", type=int, default=10, help="of choices")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     for case in given.cases:
         if case == "paths":
             linear_paths(given.rounds)
+        elif case == "choices":
+            choices(given.seeds)
         else:
-            networks(case, given.rounds, given.separate)
+            networks(case, given.rounds if case == "mlp" else 1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `kr.selection.paths` trains logistic regressions along 16 strengths, on all training rows and on
 five folds of them. The strength is the strongest whose ROC AUC is within one standard error of the
 best; test rows take no part in the choice. `kr.selection.stability` counts on how many random
-halves of the rows a factor is selected. Quickest with KERAS_BACKEND=jax, which trains all at once.
+halves of the rows a factor is selected. Quickest with KERAS_BACKEND=jax.
 Run with `python examples/logistic_selection.py`.
 """
 

@@ -16,8 +16,8 @@ def penalty_classes(base=regularizers.Penalty):
         (
             cls
             for cls in found - PROJECTIONS
-            # Tests define classes of their own.
-            if not inspect.isabstract(cls) and cls.__module__.startswith("keras_reg.")
+            # Others are of tests, or wrap a penalty.
+            if not inspect.isabstract(cls) and cls.__module__.startswith("keras_reg.regularizers.")
         ),
         key=lambda c: c.__name__,
     )

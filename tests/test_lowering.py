@@ -43,6 +43,7 @@ ROW = np.sort(np.abs(W[:, 0]))[::-1].copy()
 MAPS = np.ones((2, 6, 5, 3), "float32")
 SEED, STEP = np.int32(1), np.int32(2)
 RATE, SCALE = np.float32(0.3), np.float32(0.5)
+GROUPS = regularizers.GroupLasso(0.1, group_axis=-1)
 
 # An example of every operation: a function of arrays, and the arrays.
 OPS = {
@@ -90,6 +91,7 @@ OPS = {
     "linear_weights": (lambda x: x * sorted_l1.linear_weights(4), W),
     "normal": (lambda *a: random.normal((4, 5), *a), SEED, STEP),
     "nibble_counts": (lambda x: bits.nibble_counts(bits.pack(x != 0)), W),
+    "over_many": (lambda w, step: updates.over_many(GROUPS.prox)(w, step), MAPS, ROW[:2]),
     "pack": (lambda x: bits.pack(x != 0), W),
     "ranks": (lambda x: ranks.ranks([x])[0], ROW),
     "random_signs": (lambda seed: matrix.random_signs(2, 4, seed), SEED),
@@ -135,7 +137,9 @@ NO_OPERATION = {
     "compiled",
     "compiled_alone",
     "compiled_in_graph",
+    "compiled_step",
     "compiles_each_operation",
+    "gradients_of_many",
     "group_size",
     "fuses_reductions",
     "has_kth_largest",

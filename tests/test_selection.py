@@ -23,7 +23,6 @@ from keras_reg.selection.visits import Visit
 INPUTS = {"hidden/kernel": GroupLasso(0.01, group_axis="inputs")}
 STRENGTHS = [0.02, 0.3, 3.0]
 QUICK = {"epochs": 2, "further_epochs": 1, "strengths": STRENGTHS, "verbose": 0}
-on_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="members are stacked on JAX")
 
 
 def walked(x=None, y=None, build=network, penalty=INPUTS, **kwargs):
@@ -45,18 +44,33 @@ def test_a_path_goes_from_dense_to_sparse_and_finds_the_inputs_that_matter():
     assert result.one_se.strength >= result.best.strength
 
 
-@on_jax
+def normalized():
+    """A model with all that changes in training besides weights, and a loss in a layer."""
+    hidden = keras.layers.Dense(8, "tanh", bias_regularizer="l2", name="hidden")
+    layers = [keras.Input((6,)), hidden, keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.9)
+    model.compile(keras.optimizers.RMSprop(rate, momentum=0.5), "mse", metrics=["mae"])
+    return model
+
+
+def measured():
+    # Only JAX vectorizes dropout.
+    rate = 0.1 if keras.backend.backend() == "jax" else 0.0
+    return network(metrics=["mae"], dropout=rate)
+
+
 @pytest.mark.parametrize(
-    "kwargs",
+    ("build", "kwargs"),
     [
-        {"folds": 2, "seeds": 2, "chunk": 3},
-        {"folds": 3, "batch_size": 60, "sample_weight": np.linspace(0.5, 2, 61)},
+        (measured, {"folds": 2, "seeds": 2, "chunk": 3}),
+        (measured, {"folds": 3, "batch_size": 60, "sample_weight": np.linspace(0.5, 2, 61)}),
+        (normalized, {"folds": 2}),
     ],
-    ids=["folds and seeds, in chunks", "all rows of uneven folds, weighted"],
+    ids=["folds and seeds, in chunks", "all rows of uneven folds, weighted", "much state"],
 )
-def test_stacked_members_are_those_trained_one_by_one(kwargs):
+def test_stacked_members_are_those_trained_one_by_one(build, kwargs):
     x, y = data(61)
-    build = lambda: network(metrics=["mae"])  # noqa: E731
     results = [walked(x, y, build, stack=stack, score="mae", **kwargs) for stack in (True, False)]
     assert [result.notes["trained"] for result in results] == ["stacked", "one by one"]
     one, other = results
@@ -169,6 +183,8 @@ def test_a_dataset_is_trained_on_as_it_comes():
     assert result.one_se.place >= result.best.place
     with pytest.raises(ValueError, match="arrays where rows are held out"):
         walked(Rows(), None, folds=3)
+    with pytest.raises(ValueError, match="arrays to score on by 'r2'"):
+        walked(Rows(), None, validation_data=Rows(), score="r2")
 
 
 def test_the_bar_says_where_the_path_is(capsys):
@@ -334,8 +350,54 @@ def test_bad_input_is_an_error_that_says_what_was_expected(wrong, message):
         walked(**{"x": X, "y": Y} | wrong)
 
 
-def test_stacking_says_why_it_cannot():
-    build = lambda: network(optimizer=keras.optimizers.SGD(0.1, use_ema=True))  # noqa: E731
-    reason = "use_ema" if keras.backend.backend() == "jax" else "JAX is needed"
+class Own(keras.Sequential):
+    """A model with a training step of its own."""
+
+    def train_step(self, *args):
+        return super().train_step(*args)
+
+
+def own_step():
+    model = Own(network().layers)
+    model.compile("adam", "mse")
+    return model
+
+
+def held():
+    model = network()
+    model.layers[0].kernel.constraint = keras.constraints.NonNeg()
+    return model
+
+
+def with_optimizer(kind, **kwargs):
+    return lambda: network(optimizer=getattr(keras.optimizers, kind)(0.1, **kwargs))
+
+
+NOT_STACKED = [
+    ({"build": with_optimizer("SGD", use_ema=True)}, "use_ema", True),
+    ({"build": with_optimizer("Adam", global_clipnorm=1.0)}, "without global_clipnorm", False),
+    ({"build": with_optimizer("AdamW")}, "without weight_decay", False),
+    ({"build": with_optimizer("Adafactor")}, "one of Keras's SGD, Adam", False),
+    ({"build": own_step}, "Keras's own train_step", False),
+    ({"build": held}, "without a constraint", False),
+    ({"metric": "adaptive", "penalty": L1(0.1)}, "metric", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "reason", "on_jax"), NOT_STACKED, ids=[reason for _, reason, _ in NOT_STACKED]
+)
+def test_stacking_says_why_it_cannot(kwargs, reason, on_jax):
+    if keras.backend.backend() == "jax" and not on_jax:
+        assert walked(**kwargs, stack=True).notes["trained"] == "stacked"
+        return
     with pytest.raises(ValueError, match=reason):
-        walked(build=build, stack=True)
+        walked(**kwargs, stack=True)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's dropout")
+def test_what_cannot_be_vectorized_is_trained_one_by_one():
+    with pytest.raises(ValueError, match=r"torch cannot vectorize the network.*Dropout.call.*vmap"):
+        walked(stack=True)
+    result = walked()
+    assert result.notes["trained"] == "one by one"

@@ -10,7 +10,7 @@ from selection_models import data, network
 from sklearn.model_selection import KFold
 
 from keras_reg.regularizers import L1, GroupLasso
-from keras_reg.selection import path, paths, stability
+from keras_reg.selection import PathResult, path, paths, stability
 
 INPUTS = {"hidden/kernel": GroupLasso(0.1, group_axis="inputs")}
 
@@ -48,6 +48,23 @@ def test_two_processes_train_what_one_does(tmp_path):
     assert len(list(tmp_path.glob("states-*.npz"))) == 3
     halves = [run(method=stability, pairs=1, n_jobs=n_jobs) for n_jobs in (1, 2)]
     np.testing.assert_array_equal(halves[0].entry, halves[1].entry)
+
+
+@pytest.mark.once  # Each process imports Keras, which takes seconds.
+def test_ctrl_c_ends_the_processes_and_returns_what_is_done(monkeypatch):
+    add = PathResult.add
+
+    def interrupted(self, visit, members):
+        add(self, visit, members)
+        if visit.place == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PathResult, "add", interrupted)
+    with pytest.warns(UserWarning, match="Interrupted after 2 of 6"):
+        result = run(folds=2, n_jobs=2, chunk=1)
+    assert result.done.sum() == 2
+    monkeypatch.undo()
+    assert run(folds=2, n_jobs=2).done.all()
 
 
 @pytest.mark.once  # Each process imports Keras, which takes seconds.

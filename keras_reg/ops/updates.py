@@ -260,3 +260,71 @@ def stacked_steps(step: Callable) -> Callable:
         return jax.lax.fori_loop(0, count, one, states)
 
     return jax.jit(run)
+
+
+def over_many(function: Callable) -> Callable:
+    """`function`, vectorized over a first axis of each of its arguments, which are tensors.
+
+    Example:
+        >>> x = over_many(lambda w, step: w - step)(keras.ops.ones((2, 3)), keras.ops.arange(2.0))
+        >>> keras.ops.convert_to_numpy(x).tolist()
+        [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.vmap(function)
+    if backend == "torch":
+        import torch
+
+        return torch.func.vmap(function)
+    import tensorflow as tf
+
+    # A loop in its place would be slow, and draw other random bits.
+    return lambda *arguments: tf.vectorized_map(
+        lambda one: function(*one), arguments, fallback_to_while_loop=False
+    )
+
+
+def gradients_of_many(loss: Callable) -> Callable:
+    """The gradients of a loss for many weights at once, on TensorFlow and PyTorch.
+
+    Args:
+        loss: `loss(weights, own)` to a scalar and a list of tensors. `weights` is a list of
+            tensors, `own` a tree of them.
+
+    Returns:
+        A function of the same arguments to the gradients and the lists, with an axis for the
+        members in front of every tensor.
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return over_many(torch.func.grad(loss, has_aux=True))
+    import tensorflow as tf
+
+    def one(weights: Any, own: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            value, rest = loss(weights, own)
+        gradients = tape.gradient(value, weights, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], rest
+
+    return over_many(one)
+
+
+def compiled_step(step: Callable, jit_compile: bool) -> Callable:
+    """A function that assigns variables, compiled on TensorFlow; on PyTorch it records nothing.
+
+    Args:
+        step: takes tensors and returns nothing.
+        jit_compile: bool. Whether by XLA.
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.no_grad()(step)
+    import tensorflow as tf
+
+    return tf.function(step, jit_compile=jit_compile and xla_enabled(), autograph=False)

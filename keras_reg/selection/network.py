@@ -1,5 +1,6 @@
 """The network that is trained along a path: built once, its state put in and taken out."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from keras_reg.ops.backend import on_host
 from keras_reg.optimizers import FixedSupport, Proximal
 from keras_reg.optimizers.zeros import has_strength, most_zeros
 from keras_reg.regularizers import Penalty
+from keras_reg.selection.examples import Batches
 from keras_reg.structure.layout import kernels_of, weights_in
 
 
@@ -100,6 +102,11 @@ class Network:
         model = self.model
         return model.trainable_variables, model.non_trainable_variables, self.optimizer.variables
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the state of a member: weights, what the optimizer keeps of them, counters."""
+        return sum(value.nbytes for part in self.state() for value in part)
+
     def scale(self, strength: float) -> float:
         """The `strength_scale` that makes the strongest penalty as strong as that."""
         return strength / self.unit
@@ -152,6 +159,41 @@ class Network:
             [_array(v) for v in model.non_trainable_variables],
         )
         return State(*own, first.optimizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refit:
+    """Makes models from weights of a path.
+
+    Args:
+        network: the network.
+        examples: `Examples` or `Batches` to train on.
+        batch_size: int.
+        epochs: int. Where none are given.
+    """
+
+    network: Network
+    examples: Any
+    batch_size: int
+    epochs: int
+
+    def model(self, weights: list[np.ndarray]) -> keras.Model:
+        """A model as `build` makes it, with these weights."""
+        return self.network.with_weights(weights)
+
+    def relaxed(self, weights: list[np.ndarray], epochs: int | None = None) -> keras.Model:
+        """The same after some epochs in which what is zero stays zero."""
+        trained = self.model(weights)
+        fixed_support(trained)
+        epochs = self.epochs if epochs is None else epochs
+        if isinstance(self.examples, Batches):
+            trained.fit(self.examples.x, epochs=epochs, verbose=0)
+        else:
+            part = self.examples
+            trained.fit(
+                part.x, part.y, self.batch_size, epochs, sample_weight=part.weights, verbose=0
+            )
+        return self.model(trained.get_weights())
 
 
 def _used(w: np.ndarray, axes: tuple[int, ...]) -> int:

@@ -111,10 +111,18 @@ class OneByOne:
     def _score(self, part: Any, score: Score) -> float:
         model = self.network.model
         if score.function is not None:
-            outputs = model.predict(part.x, batch_size=SCORED_AT_ONCE, verbose=0)
+            if len(part) <= SCORED_AT_ONCE:
+                outputs = model.predict_on_batch(part.x)
+            else:
+                outputs = model.predict(part.x, batch_size=SCORED_AT_ONCE, verbose=0)
             finite = all(np.isfinite(one).all() for one in keras.tree.flatten(outputs))
             return score.function(part.y, outputs, part.weights) if finite else float("nan")
-        if isinstance(part, Examples):
+        if not isinstance(part, Examples):
+            logs = model.evaluate(part.x, verbose=0, return_dict=True)
+        elif len(part) <= SCORED_AT_ONCE:
+            # What `evaluate` does, without its callbacks and iterators.
+            logs = model.test_on_batch(part.x, part.y, part.weights, return_dict=True)
+        else:
             logs = model.evaluate(
                 part.x,
                 part.y,
@@ -123,6 +131,4 @@ class OneByOne:
                 verbose=0,
                 return_dict=True,
             )
-        else:
-            logs = model.evaluate(part.x, verbose=0, return_dict=True)
         return float(logs[score.name])

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_reg.selection.progress import progress
+from keras_reg.selection.console import progress
 
 # What a process was sent last: its network is built and traced once for all chunks.
 _received: dict[str, Any] = {}

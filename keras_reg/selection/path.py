@@ -1,5 +1,6 @@
 """path: a network trained from weak to strong penalties, on folds and from several seeds."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_reg.selection.console import progress
 from keras_reg.selection.examples import Batches, examples_of
 from keras_reg.selection.members import Member, check_seeds, last_rows, members_of, split
+from keras_reg.selection.network import Refit
 from keras_reg.selection.preparing import Prepared, Setting, prepare, trained
-from keras_reg.selection.progress import progress
-from keras_reg.selection.refit import Refit
 from keras_reg.selection.result import PathResult
-from keras_reg.selection.stacked import state_bytes
 from keras_reg.selection.visits import Visit
 
 
@@ -56,9 +56,11 @@ def path(
     ratio to it. Without numbers the largest is that which makes all penalized weights zero: the
     penalty's `max_strength` for a model with one kernel, else found by trials.
 
-    On JAX all members are trained at once, by the model's own `train_step` with their states
-    stacked. Elsewhere, and for datasets, they are trained by `fit`, one after the other; results
-    are the same within rounding. A member's state takes `notes["bytes"]` of the result.
+    Members are trained at once, their states stacked: on JAX by the model's own `train_step`, on
+    TensorFlow and PyTorch by a vectorized gradient where network and optimizer allow it. Else, as
+    for datasets, they are trained by `fit`, one after the other; results are the same within
+    rounding. `notes["trained"]` of the result says which, and `notes["bytes"]` what the state of a
+    member takes.
 
     Ctrl-C ends it and returns what is done.
 
@@ -174,7 +176,7 @@ def begin(
         walk.score.mode,
         {
             "trained": walk.trainer.name,
-            "bytes": state_bytes(network),
+            "bytes": network.bytes,
             "chunk": walk.trainer.chunk,
         },
     )
@@ -185,9 +187,10 @@ def begin(
 def fill(results: list[PathResult], prepared: list[Prepared], verbose: bool) -> None:
     """Trains the members, some at once, and puts what is seen into the results."""
     total = sum(result.done.size for result in results)
-    with progress(total, verbose) as advance:
+    # Closed in here, interrupted too: what runs in other processes ends.
+    with progress(total, verbose) as advance, contextlib.closing(trained(prepared)) as visits:
         try:
-            for number, chunk, visit in trained(prepared):
+            for number, chunk, visit in visits:
                 result = results[number]
                 result.add(visit, chunk)
                 advance(len(chunk), _state(result, visit))

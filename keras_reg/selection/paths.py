@@ -6,13 +6,13 @@ from typing import Any
 
 from rich.table import Table
 
+from keras_reg.selection.console import as_text, cells, columns, table
 from keras_reg.selection.examples import Batches, examples_of
 from keras_reg.selection.members import split
 from keras_reg.selection.path import begin, fill, path
 from keras_reg.selection.plots import draw_paths
 from keras_reg.selection.preparing import Prepared
 from keras_reg.selection.result import PathResult, Row
-from keras_reg.selection.tables import as_text, cells, columns, table
 
 
 class PathResults(dict[str, PathResult]):

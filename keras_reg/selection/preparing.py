@@ -2,24 +2,22 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from keras_reg import schedules
 from keras_reg.regularizers import Penalty
+from keras_reg.selection.console import progress
 from keras_reg.selection.examples import Batches, Examples, examples_of
 from keras_reg.selection.grid import check_strengths, largest_strength
 from keras_reg.selection.keeping import Kept, fingerprint
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network
-from keras_reg.selection.one_by_one import OneByOne
 from keras_reg.selection.parallel import in_parallel, processes
-from keras_reg.selection.progress import progress
-from keras_reg.selection.schedule import Batching
 from keras_reg.selection.scoring import check_score
-from keras_reg.selection.stacked import Stacked, why_not_stacked
+from keras_reg.selection.trainers import trainer_of
 from keras_reg.selection.visits import Visit, Walk
 
 
@@ -90,10 +88,16 @@ class Recipe:
         sample = _sample(self.examples)
         network = Network(self.build, self.penalty, self.seeds, sample, setting.metric)
         score = check_score(self.score, self.mode, _metrics(network, self.scored))
+        on = self.scored if self.held_out is None else self.held_out
+        if score.function is not None and isinstance(on, Batches):
+            raise ValueError(
+                f"Expected arrays to score on by {score.name!r}, or one of the model's own metrics "
+                f"as `score`. Received: {type(on.x).__name__}"
+            )
         assert setting.further_epochs is not None
         return Walk(
             network,
-            _trainer(network, self.examples, members, setting),
+            trainer_of(network, self.examples, members, setting),
             self.scored,
             self.held_out,
             score,
@@ -173,8 +177,10 @@ class Prepared:
         return np.geomspace(largest * setting.smallest, largest, setting.strengths)
 
 
-def trained(prepared: list[Prepared]) -> Iterator[tuple[int, list[int], Visit]]:
+def trained(prepared: list[Prepared]) -> Generator[tuple[int, list[int], Visit]]:
     """Trains all members, of which some at once, in so many processes as the setting says.
+
+    Closed before its end, it ends what other processes do.
 
     Yields: the number of the prepared, the numbers of the members, and what is seen of them.
     """
@@ -265,20 +271,3 @@ def _metrics(network: Network, examples: Any) -> list[str]:
         logs = model.test_on_batch(part.x, part.y, part.weights, return_dict=True)
     model.reset_metrics()
     return list(logs)
-
-
-def _trainer(
-    network: Network, examples: Any, members: tuple[Member, ...], setting: Setting
-) -> OneByOne | Stacked:
-    lengths = [len(member.train) for member in members if member.train is not None]
-    batching = Batching(setting.batch_size, max(lengths)) if lengths else None
-    reason = why_not_stacked(network, examples, batching, members)
-    if setting.stack and reason:
-        raise ValueError(f"Expected members that can be trained at once: {reason}")
-    if reason or setting.stack is False or batching is None:
-        return OneByOne(network, examples, batching, setting.chunk)
-    trainer = Stacked(network, examples, batching, setting.chunk)
-    if setting.chunk is None:
-        # Enough chunks for all processes.
-        trainer.chunk = min(trainer.chunk, -(-len(members) // setting.jobs))
-    return trainer

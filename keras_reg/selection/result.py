@@ -9,8 +9,8 @@ import numpy as np
 from rich.table import Table
 
 from keras_reg.selection import plots
-from keras_reg.selection.refit import Refit
-from keras_reg.selection.tables import as_text, cells, columns, table
+from keras_reg.selection.console import as_text, cells, columns, table
+from keras_reg.selection.network import Refit
 from keras_reg.selection.visits import Visit
 
 _FORMAT = 1

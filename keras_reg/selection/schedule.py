@@ -78,3 +78,29 @@ def draw_seed(member: Member, visit: int) -> int:
     """
     fold = 0 if member.fold is None else member.fold + 1
     return int(np.random.SeedSequence([member.seed, fold, visit]).generate_state(1)[0])
+
+
+def rows_of_members(
+    batching: Batching, members: tuple[Member, ...], steps: int, visit: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows of every update, (steps, members, rows), and factors of their weights, or None.
+
+    Members that are trained on all of their rows at once and have different numbers of them are
+    filled up with a row whose weight is 0.
+
+    Example:
+        >>> members = (Member(0, 0, np.array([4, 5, 6])), Member(1, 0, np.array([7, 8])))
+        >>> rows, factors = rows_of_members(Batching(3, 3), members, 1, visit=0)
+        >>> rows.tolist(), factors.tolist()
+        ([[[4, 5, 6], [7, 8, 8]]], [[1.0, 1.0, 1.0], [1.5, 1.5, 0.0]])
+    """
+    each = [batching.rows(member, steps, visit) for member in members]
+    widths = [rows.shape[1] for rows in each]
+    if len(set(widths)) == 1:
+        return np.stack(each, axis=1), None
+    widest = max(widths)
+    padded = [np.pad(rows, ((0, 0), (0, widest - rows.shape[1])), mode="edge") for rows in each]
+    factors = np.zeros((len(members), widest), "float32")
+    for place, width in enumerate(widths):
+        factors[place, :width] = widest / width
+    return np.stack(padded, axis=1), factors

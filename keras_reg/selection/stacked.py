@@ -7,18 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_reg.keras_private import layers_in
-from keras_reg.ops.updates import can_stack, stacked, stacked_steps
+from keras_reg.ops.updates import stacked, stacked_steps
 from keras_reg.selection.examples import Examples
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network, State
 from keras_reg.selection.one_by_one import SCORED_AT_ONCE
-from keras_reg.selection.schedule import Batching
+from keras_reg.selection.schedule import Batching, rows_of_members
 from keras_reg.selection.scoring import Score
-
-# Bytes of the states that are trained at once, where `chunk` is not given.
-_BYTES_AT_ONCE = 2**30
-_MEAN = "sum_over_batch_size"
 
 
 class Stacked:
@@ -31,18 +26,14 @@ class Stacked:
         network: the network.
         examples: `Examples` to train on.
         batching: `Batching`.
-        chunk: int or None. Members trained at once: None for as many as fit into 1 GiB with their
-            optimizer's state.
+        chunk: int. Members trained at once.
     """
 
     name = "stacked"
 
-    def __init__(
-        self, network: Network, examples: Examples, batching: Batching, chunk: int | None = None
-    ):
+    def __init__(self, network: Network, examples: Examples, batching: Batching, chunk: int):
         self.network, self.examples, self.batching = network, examples, batching
-        self.bytes = state_bytes(network)
-        self.chunk = chunk or max(1, _BYTES_AT_ONCE // max(1, self.bytes))
+        self.chunk = chunk
         self._steps, self._test = stacked_steps(self._train_step), stacked(self._test_step)
         self._predict = stacked(self._predict_step)
         self._shared: dict[int, Any] = {}
@@ -66,7 +57,7 @@ class Stacked:
     ) -> State:
         """As `OneByOne.train`."""
         steps, block = self.batching.steps(epochs), self.batching.block(len(members))
-        rows, factors = self._rows(members, steps, visit)
+        rows, factors = rows_of_members(self.batching, members, steps, visit)
         optimizer = list(states.optimizer)
         scales = [self.network.scale(strength) for strength in strengths]
         optimizer[self._place] = ops.convert_to_tensor(scales, "float32")
@@ -108,25 +99,6 @@ class Stacked:
             for place, value in zip(places, scores, strict=True):
                 found[place] = float(value)
         return found
-
-    def _rows(
-        self, members: tuple[Member, ...], steps: int, visit: int
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Rows of every update, (steps, members, rows), and factors of their weights.
-
-        Members that are trained on all of their rows at once and have different numbers of them are
-        filled up with a row whose weight is 0.
-        """
-        each = [self.batching.rows(member, steps, visit) for member in members]
-        widths = [rows.shape[1] for rows in each]
-        if len(set(widths)) == 1:
-            return np.stack(each, axis=1), None
-        widest = max(widths)
-        padded = [np.pad(rows, ((0, 0), (0, widest - rows.shape[1])), mode="edge") for rows in each]
-        factors = np.zeros((len(members), widest), "float32")
-        for place, width in enumerate(widths):
-            factors[place, :width] = widest / width
-        return np.stack(padded, axis=1), factors
 
     def _scores(self, states: State, examples: Examples, own: np.ndarray, score: Score) -> Any:
         parts = [
@@ -192,38 +164,3 @@ class Stacked:
     def _predict_step(self, state: State, rows: Any, data: Any) -> Any:
         x = keras.tree.map_structure(lambda a: a[rows], data[0])
         return self.network.model.predict_step((state.trainable, state.non_trainable), (x,))[0]
-
-
-def state_bytes(network: Network) -> int:
-    """Bytes of the state of a member: weights, what the optimizer keeps of them, counters."""
-    return sum(value.nbytes for part in network.state() for value in part)
-
-
-def why_not_stacked(
-    network: Network, examples: Any, batching: Batching | None, members: tuple[Member, ...]
-) -> str | None:
-    """Why members cannot be trained at once, or None if they can."""
-    model = network.model
-    if not can_stack():
-        return f"JAX is needed. Received: the {keras.backend.backend()} backend"
-    if not isinstance(examples, Examples) or batching is None:
-        return "arrays are needed. Received: a dataset"
-    if model.run_eagerly:
-        return "a compiled step is needed. Received: run_eagerly=True"
-    if getattr(network.proximal.inner_optimizer, "use_ema", False):
-        return "`fit` puts averages in place of weights at its end. Received: use_ema=True"
-    lengths = {len(member.train) for member in members if member.train is not None}
-    if batching.is_full and len(lengths) > 1 and not _takes_padding(model):
-        return (
-            "batches of all rows have to be equally long where the loss is no mean over the batch "
-            f"or there is batch normalization. Received: training sets of {sorted(lengths)} rows"
-        )
-    return None
-
-
-def _takes_padding(model: keras.Model) -> bool:
-    """Whether rows with a weight of 0 change nothing, and others can make up for them."""
-    losses = keras.tree.flatten(model.loss)
-    means = all(getattr(one, "reduction", _MEAN) == _MEAN for one in losses)
-    kinds = keras.layers.BatchNormalization
-    return means and not any(isinstance(layer, kinds) for layer in layers_in(model))

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from keras_reg import schedules
+from keras_reg.selection.console import progress
 from keras_reg.selection.examples import Batches, class_numbers
 from keras_reg.selection.members import Member
-from keras_reg.selection.preparing import Setting, prepare, trained
-from keras_reg.selection.progress import progress
+from keras_reg.selection.preparing import Prepared, Setting, prepare, trained
 from keras_reg.selection.stability_result import StabilityResult
 
 
@@ -40,8 +40,8 @@ def stability(
 
     Rows are split into two halves at random, again and again; on each half a path is trained, as
     by `path`, which says what the other arguments mean. Inputs are those of the first penalized
-    weight, and one is selected where a weight that reads it is not zero. On JAX all halves are
-    trained at once.
+    weight, and one is selected where a weight that reads it is not zero. Halves are trained at once
+    where `path` does so.
 
     Args:
         build: function without arguments that returns a new compiled `keras.Model` each time.
@@ -90,18 +90,9 @@ def stability(
     pairs = schedules.check_count(pairs, "pairs", at_least=1)
     seed = schedules.check_count(seed, "seed", at_least=0)
     setting = Setting(
-        epochs,
-        further_epochs,
-        strengths,
-        smallest,
-        batch_size,
-        metric,
-        stack,
-        chunk,
-        folder,
-        n_jobs,
-        verbose,
-    )
+        epochs, further_epochs, strengths, smallest, batch_size, metric, stack, chunk, folder,
+        n_jobs, verbose,
+    )  # fmt: skip
 
     def halves(examples: Any) -> tuple[Member, ...]:
         if isinstance(examples, Batches) or len(examples) < 4:
@@ -109,18 +100,23 @@ def stability(
         return _halves(len(examples), class_numbers(examples.y), pairs, seed)
 
     prepared = prepare(build, x, y, penalty, setting, [seed], halves, sample_weight, class_weight)
-    walk, members, grid = prepared.walk, prepared.recipe.members, prepared.strengths
-    if walk.network.inputs_axes() is None:
+    if prepared.walk.network.inputs_axes() is None:
         raise ValueError("Expected a penalized weight that has inputs. Received: none")
-    entry = np.full((len(members), 0), -1)
-    with progress(len(members) * len(grid), bool(verbose)) as advance:
+    return StabilityResult(prepared.strengths, _entries(prepared, bool(verbose)))
+
+
+def _entries(prepared: Prepared, verbose: bool) -> np.ndarray:
+    """Trains all halves: the number of the strongest strength that selects each input, or -1."""
+    grid, count = prepared.strengths, len(prepared.recipe.members)
+    entry = np.full((count, 0), -1)
+    with progress(count * len(grid), verbose) as advance:
         for _, numbers, visit in trained([prepared]):
             if not entry.shape[1]:
-                entry = np.full((len(members), visit.norms.shape[1]), -1)
+                entry = np.full((count, visit.norms.shape[1]), -1)
             # Strengths rise: the last one at which an input is selected is the strongest.
             entry[numbers] = np.where(visit.norms != 0, visit.place, entry[numbers])
             advance(len(numbers), f"strength {grid[visit.place]:.3g}")
-    return StabilityResult(grid, entry)
+    return entry
 
 
 def _halves(rows: int, classes: Any, pairs: int, seed: int) -> tuple[Member, ...]:

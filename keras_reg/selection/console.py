@@ -1,12 +1,45 @@
-"""Rows of a path as a table."""
+"""What a path shows in a console: a bar while members are trained, and tables."""
 
-from collections.abc import Iterable
+import contextlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+
+@contextlib.contextmanager
+def progress(total: int, shown: bool) -> Iterator[Callable[[int, str], None]]:
+    """A bar, and a function that advances it by a number of steps, with a text.
+
+    Warnings of weights that are all zero do not show meanwhile: they are where a path leads.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console()
+    # In a file or a pipe a bar would be empty lines.
+    hidden = not shown or not (console.is_terminal or console.is_jupyter)
+    bar = Progress(*columns, console=console, disable=hidden, transient=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Every weight of", UserWarning)
+        warnings.filterwarnings("ignore", 'install "ipywidgets"', UserWarning)
+        # Of joblib, after Ctrl-C.
+        warnings.filterwarnings("ignore", ".* tasks which were still being processed", UserWarning)
+        with bar:
+            task = bar.add_task("path", total=total)
+
+            def advance(steps: int, text: str) -> None:
+                bar.update(task, advance=steps, description=text)
+
+            yield advance
 
 
 def columns(score_name: str) -> tuple[str, ...]:
