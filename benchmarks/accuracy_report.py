@@ -59,9 +59,11 @@ def cell(seeds: Seeds, key: tuple[str, str, float]) -> str:
         return ""
     zeros, accuracy = mean(seeds, key)
     accuracies = [100 * one for _, one in seeds[key]]
-    error = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if len(accuracies) > 1 else 0.0
+    error = ""
+    if len(accuracies) > 1:
+        error = f" ± {statistics.stdev(accuracies) / len(accuracies) ** 0.5:.1f}"
     off = "" if abs(zeros - key[2]) < 0.004 else f" (at {zeros:.1%})"
-    return f"{accuracy:.1%} ± {error:.1f}{off}"
+    return f"{accuracy:.1%}{error}{off}"
 
 
 def mean(seeds: Seeds, key: tuple[str, str, float]) -> tuple[float, float]:
@@ -77,7 +79,9 @@ def draw(seeds: Seeds, tasks: list[str]) -> None:
     for task, axes in zip(tasks, figure.subplots(1, len(tasks), squeeze=False)[0], strict=True):
         columns = sorted({sparsity for one, _, sparsity in seeds if one == task and sparsity})
         for method in methods:
-            points = [mean(seeds, (task, method, sparsity)) for sparsity in columns]
+            keys = [(task, method, sparsity) for sparsity in columns]
+            points = [mean(seeds, key) for key in keys if key in seeds]
+            points = points or [(float("nan"),) * 2]
             axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=method)
         dense = mean(seeds, (task, "dense", 0.0))[1]
         axes.axhline(dense, color="0.5", linestyle=":", label="dense")

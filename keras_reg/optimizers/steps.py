@@ -14,7 +14,6 @@ from keras_reg.optimizers.metrics import Diagonal
 from keras_reg.regularizers.penalty import Penalty, widen
 from keras_reg.structure import path_of
 
-
 # Keras's own optimizers that XLA fuses with the proximal step into one pass over a weight. Not a
 # subclass: what a user writes in one, XLA may not know.
 ELEMENTWISE = (
