@@ -3,8 +3,9 @@
 Data: NCI60, the expression of 6,830 genes in 64 tumours; the 52 of the types with at least six
 samples. `GroupLasso(group_axis="inputs")` removes a gene from the network as a whole. How strongly
 is chosen by `PathClassifier` on folds of the training rows; accuracy is that on rows it has never
-seen, beside scikit-learn's multinomial lasso. `stability` tells which genes are selected again and
-again. Quickest with KERAS_BACKEND=jax. Run with `python examples/gene_expression.py`.
+seen, beside scikit-learn's multinomial lasso. The smaller network reads the genes that are left,
+and no others. `stability` tells which genes are selected again and again. Quickest with
+KERAS_BACKEND=jax. Run with `python examples/gene_expression.py`.
 """
 
 import keras
@@ -50,12 +51,21 @@ def contenders(run, folds):
         yield name, lasso, lambda fitted: np.any(fitted.coef_ != 0, axis=0).sum()
 
 
+def smaller(fitted, x, y):
+    """The network of a fitted path that reads the genes it kept alone, and their numbers."""
+    kept = fitted.selected_inputs_
+    small = network(x[:, kept], y)
+    kernel, *others = fitted.model_.get_weights()
+    small.set_weights([kernel[kept], *others])
+    return kr.compact(small), kept
+
+
 def main(output=".", epochs=80, folds=3, seeds=3, genes=6830, pairs=25):
     x, y, _ = load(genes)
     # With all rows in each update, genes take many epochs to leave.
     run = {"epochs": epochs, "further_epochs": epochs // 2, "batch_size": len(x)}
     run |= {"strengths": np.geomspace(0.25, 2.0, 6)}
-    results = {}
+    results, last = {}, {}
     for name, method, count in track(list(contenders(run, folds))):
         accuracy, kept = [], []
         for seed in range(seeds):
@@ -64,6 +74,7 @@ def main(output=".", epochs=80, folds=3, seeds=3, genes=6830, pairs=25):
             found = cross_validate(pipeline, x, y, cv=outer, return_estimator=True)
             accuracy.append(found["test_score"].mean())
             kept += [count(fitted[-1]) for fitted in found["estimator"]]
+            last[name] = found["estimator"][-1]
         results[name] = {
             "accuracy": np.mean(accuracy),
             "±": np.std(accuracy),
@@ -71,6 +82,13 @@ def main(output=".", epochs=80, folds=3, seeds=3, genes=6830, pairs=25):
         }
     title = f"NCI60: {len(x)} tumours, {genes:,} genes, {folds} folds, {seeds} times"
     show(title, results, {"accuracy": ".1%", "±": ".1%", "genes": ".0f"})
+
+    scaler, path = last["network, GroupLasso"]
+    small, left = smaller(path, x, y)
+    inputs, whole = scaler.transform(x), path.model_
+    apart = small.predict(inputs[:, left], verbose=0) - whole.predict(inputs, verbose=0)
+    counts = f"{whole.count_params():,} to {small.count_params():,} weights"
+    print(f"{genes:,} to {len(left)} genes, {counts}, outputs {np.abs(apart).max():.0e} apart")
 
     scaled = StandardScaler().fit_transform(x)
     stable = kr.selection.stability(lambda: network(x, y), scaled, y, GENES, pairs=pairs, **run)
