@@ -71,7 +71,7 @@ def steered(penalty: R.Penalty, metric: str):
 
 def pruned_units(model: keras.Model, sparsity: float, steps: int):
     """The parts of a training in which TopK takes whole units."""
-    penalty = R.TopK(ramp(sparsity, steps), scope="all")
+    penalty = R.TopK(ramp(sparsity, steps), scope="all", at_least=0.05)
     return {kr.channels(model): penalty}, {"every": tasks.EVERY}, []
 
 

@@ -76,6 +76,10 @@ def test_eight_devices_train_as_one():
         assert_same_weights(results[name], results["alone"])
     for name in ("outputs", "inputs"):
         assert_same_weights(results[f"{name} averaged"], results["alone averaged"])
+    # TopK over all variables, of which some are spread over devices.
+    assert_same_weights(results["pruned"], results["alone pruned"])
+    kernels = [w for w in map(np.array, results["pruned"]) if w.ndim == 2]
+    assert sum(np.sum(w == 0) for w in kernels) == sum(w.size for w in kernels) // 2
     plain, penalized = results["all-reduces"]
     assert penalized == plain
 

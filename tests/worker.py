@@ -16,7 +16,7 @@ from keras_reg.layers import ScheduledDropout
 from keras_reg.optimizers import Proximal
 
 
-def new_model(use_ema=False):
+def new_model(use_ema=False, is_pruned=False):
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
@@ -29,6 +29,8 @@ def new_model(use_ema=False):
         "hidden/kernel": regularizers.GroupLasso(0.6, group_axis=-2),
         "out/kernel": regularizers.L1(1.0),
     }
+    if is_pruned:
+        penalties = regularizers.TopK(0.5, scope="all")
     inner = keras.optimizers.Adam(0.02, use_ema=use_ema, ema_momentum=0.5)
     model.compile(Proximal(inner, penalties), "mse", jit_compile=keras.backend.backend() == "jax")
     return model
@@ -43,9 +45,9 @@ def weights_of(model):
     return [ops.convert_to_numpy(variable).tolist() for variable in model.trainable_weights]
 
 
-def train(use_ema=False):
-    """Weights of a small model after a few steps with L1 and a group lasso."""
-    model = new_model(use_ema)
+def train(use_ema=False, is_pruned=False):
+    """Weights of a small model after a few steps with L1 and a group lasso, or pruned."""
+    model = new_model(use_ema, is_pruned)
     model.fit(*data(), batch_size=16, epochs=10, shuffle=False, verbose=0)
     return weights_of(model)
 
@@ -105,8 +107,10 @@ def sharded():
         keras.distribution.set_distribution(model_parallel)
         results[name] = train()
         results[f"{name} averaged"] = train(use_ema=True)
+    results["pruned"] = train(is_pruned=True)
     keras.distribution.set_distribution(None)
     results["alone averaged"] = train(use_ema=True)
+    results["alone pruned"] = train(is_pruned=True)
     results["all-reduces"] = all_reduces()
     return results
 
