@@ -38,6 +38,12 @@ if keras.backend.backend() == "torch":
     torch.set_num_threads(1)
 
 
+def pytest_configure(config):
+    # Tests that mean it ignore it. On other backends, whose random numbers differ, others may too.
+    if keras.backend.backend() == "torch":
+        config.addinivalue_line("filterwarnings", "error:Every weight of:UserWarning")
+
+
 def pytest_runtest_setup(item):
     """A test with the mark `once` runs on one backend: PyTorch, or the one that the mark names."""
     once = item.get_closest_marker("once")
