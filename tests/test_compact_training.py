@@ -17,6 +17,9 @@ OPTIMIZERS = {
             keras.optimizers.RMSprop(0.01), {".*a/kernel": keras.optimizers.SGD(0.1)}
         )
     ),
+    "latent": lambda: kr.optimizers.Proximal(
+        keras.optimizers.Adam(0.05), {"a/kernel": kr.regularizers.NM(2, 4)}, latent=True
+    ),
     "scaled": lambda: keras.optimizers.LossScaleOptimizer(
         kr.optimizers.Proximal(
             keras.optimizers.SGD(0.05, momentum=0.5),

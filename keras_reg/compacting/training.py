@@ -14,6 +14,8 @@ from keras_reg.optimizers.wrapper import Wrapper
 from keras_reg.structure.channels.labels import Array
 
 Pairs = Sequence[tuple[Any, Any]]
+# The methods of optimizers that make a variable like a weight: Keras's, and `Wrapper`'s own.
+_MAKERS = ("add_variable_from_reference", "add_like")
 
 
 def check_compiled(model: Any) -> None:
@@ -121,24 +123,24 @@ def _left(weight: Any, state: Any, new: Any, values: Values, optimizer: Any) -> 
 def _weights_of_state(optimizer: Any, variables: Sequence[Any]) -> list[Any]:
     """Builds an optimizer. For each of its variables the weight that it is of, or None."""
     weight_of: dict[int, Any] = {}
-    for one in _within(optimizer):
-        _note(one, weight_of)
+    makers = [(one, name) for one in _within(optimizer) for name in _MAKERS if hasattr(one, name)]
+    for one, name in makers:
+        vars(one)[name] = _noting(getattr(one, name), weight_of)
     optimizer.build(list(variables))
-    for one in _within(optimizer):
-        vars(one).pop("add_variable_from_reference", None)
+    for one, name in makers:
+        del vars(one)[name]
     return [weight_of.get(id(state)) for state in optimizer.variables]
 
 
-def _note(optimizer: Any, weight_of: dict[int, Any]) -> None:
-    """Notes the weight of each variable that an optimizer makes like one."""
-    make = optimizer.add_variable_from_reference
+def _noting(make: Callable, weight_of: dict[int, Any]) -> Callable:
+    """A method that makes a variable like another, which notes of what weight it is."""
 
     def noted(reference_variable: Any, *args: Any, **kwargs: Any) -> Any:
         state = make(reference_variable, *args, **kwargs)
         weight_of[id(state)] = reference_variable
         return state
 
-    vars(optimizer)["add_variable_from_reference"] = noted
+    return noted
 
 
 def _within(optimizer: Any) -> list[Any]:

@@ -281,7 +281,7 @@ class Proximal(Wrapper):
         self._momentum_travel.add(self._members(), self._add_scalar)
         if self.latent:
             pruned = self._rules.pruned(variables_of(self))
-            self._latent.add(keys_of(self, pruned), pruned, self._add_like)
+            self._latent.add(keys_of(self, pruned), pruned, self.add_like)
 
     def _find(self, variables: list[Any]) -> list[Any]:
         parts = [self._part(entry) for entry in self._rules.entries(variables)]

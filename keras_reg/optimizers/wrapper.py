@@ -235,7 +235,7 @@ class Wrapper(AveragesOfInner, keras.optimizers.Optimizer, abc.ABC):
             name=name,
         )
 
-    def _add_like(self, variable: Any, name: str) -> Any:
+    def add_like(self, variable: Any, name: str) -> Any:
         """A variable of this optimizer itself, of another's shape, dtype and layout, all zeros."""
         return super().add_variable(
             shape=variable.shape,
