@@ -86,6 +86,7 @@ def test_zeros_are_made_by_the_update_that_is_due_alone(jit_compile):
         assert np.sum(fit(model, updates) == 0) == 24
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_zeros_of_a_penalty_with_a_strength_do_not_stay():
     model = model_with(4, penalty={"hidden/kernel": regularizers.L1(100.0)})
     assert np.all(fit(model, 4) == 0)

@@ -79,6 +79,7 @@ def test_models_of_every_shape(build):
     assert_prox_follows(build)
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_lora_spares_the_frozen_kernel():
     model = lora()
     frozen = model.layers[0]._kernel
@@ -175,6 +176,7 @@ def test_two_optimizers_of_a_gan_each_act_on_their_own():
         trained = critic.get_weights()
 
 
+@pytest.mark.filterwarnings("ignore:Every weight of:UserWarning")
 def test_layers_frozen_and_thawed_between_fits():
     model = dense_model()
     hidden = model.get_layer("hidden")
