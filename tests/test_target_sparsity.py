@@ -211,6 +211,15 @@ def test_all_zero_weights_stop_it():
     assert len(set(history["strength_scale"][1:])) == 1
 
 
+def test_a_scale_of_zero_stays_and_is_warned_of():
+    model = model_with(steered())
+    model.optimizer.strength_scale = 0.0
+    with pytest.warns(UserWarning, match="no effect while `strength_scale`") as caught:
+        history = fit(model, TargetSparsity(0.5, 2), epochs=3)
+    assert sum("no effect while" in str(each.message) for each in caught) == 1
+    assert history["strength_scale"] == [0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("until", [0.5, 10])
 def test_reference_is_the_cubic_curve_of_pruning(until):
     model = model_with(steered(1e-6))

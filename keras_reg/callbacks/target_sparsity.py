@@ -160,6 +160,7 @@ class TargetSparsity(keras.callbacks.Callback):
         """Lands on the target; adds `strength_scale` to `logs`; stops if all weights stay zero."""
         optimizer = _proximal(self.model)
         self._land(epoch)
+        self._warn_of_zero_scale()
         if self._seen <= self.target:
             # Above it the scale falls, and weights come back.
             optimizer.warn_of_zeros()
@@ -172,7 +173,7 @@ class TargetSparsity(keras.callbacks.Callback):
 
     def _forget(self) -> None:
         self._counted = None
-        self._stopped = self._told_of_refit = False
+        self._stopped = self._told_of_refit = self._told_of_zero_scale = False
         self._was_zero = False
         # Where the sparsity last came nearer to the reference: in which direction, and at what.
         self._nearest: tuple[float, float] = (0.0, 0.0)
@@ -191,6 +192,17 @@ class TargetSparsity(keras.callbacks.Callback):
                     stacklevel=2,
                 )
         return over
+
+    def _warn_of_zero_scale(self) -> None:
+        """Warns, once, where all strengths are switched off, which no steering changes."""
+        is_off = _scale_of(_proximal(self.model)) == 0.0
+        if is_off and not self._is_over() and not self._told_of_zero_scale:
+            self._told_of_zero_scale = True
+            warnings.warn(
+                "TargetSparsity has no effect while `strength_scale` of the optimizer is 0. Set it "
+                "to a number above 0, such as 1, before `fit`.",
+                stacklevel=2,
+            )
 
     def _land(self, epoch: int) -> None:
         """Makes zero what is missing to the target, if that is not much."""
