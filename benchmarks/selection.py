@@ -130,7 +130,10 @@ def networks(name, rounds):
         row(f"path, {STRENGTHS} strengths x {FOLDS} folds", seconds, base, result),
     ]
     # The strengths are known: what the search for the largest costs is the difference.
-    for case, stack in (("the same, strengths given", None), ("one member after the other", False)):
+    cases = {"the same, strengths given": None}
+    if result.notes["trained"] == "stacked":
+        cases["one member after the other"] = False
+    for case, stack in cases.items():
         known = a_path(build, x, y, penalty, result.strengths, stack=stack)
         rows.append(row(case, known[0], base, known[1]))
     notes = result.notes

@@ -11,6 +11,7 @@ from sklearn.metrics import make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
 
 from keras_reg import compact
+from keras_reg.ops.backend import xla_on_cpu
 from keras_reg.optimizers import Proximal
 from keras_reg.regularizers import L1, L2, GroupLasso, TopK
 from keras_reg.selection import PathResult, path
@@ -401,3 +402,22 @@ def test_what_cannot_be_vectorized_is_trained_one_by_one():
         walked(stack=True)
     result = walked()
     assert result.notes["trained"] == "one by one"
+
+
+def small_convolution():
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Reshape((6, 1))])
+    model.add(keras.layers.Conv1D(2, 3, name="conv"))
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(1))
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    return model
+
+
+def test_convolutions_on_a_cpu_are_stacked_on_demand():
+    run = {"build": small_convolution, "penalty": L1(0.1)}
+    result, stacked = walked(**run), walked(**run, stack=True)
+    expected = "one by one" if xla_on_cpu() else "stacked"
+    assert (result.notes["trained"], stacked.notes["trained"]) == (expected, "stacked")
+    np.testing.assert_allclose(
+        *([row.score for row in one.rows] for one in (result, stacked)), 1e-4
+    )

@@ -97,7 +97,8 @@ def path(
         validation_data: (x, y), (x, y, sample_weight) or a dataset, or None.
         validation_split: float. The share of the rows, at their end, to score on.
         metric: as `Proximal` takes it.
-        stack: bool or None. Whether members are trained at once; None: where it is possible.
+        stack: bool or None. Whether members are trained at once; None: where it is possible, but
+            for convolutions on a CPU, which are slower so.
         chunk: int or None. How many members at once; None: what fits into 1 GiB.
         folder: str or path, or None. Where what is trained is kept after each strength: the same
             call goes on from there if it was stopped. Delete it when done.

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_reg.keras_private import layers_in
+from keras_reg.ops.backend import xla_on_cpu
 from keras_reg.ops.updates import can_stack
 from keras_reg.selection.examples import Examples
 from keras_reg.selection.members import Member
@@ -16,6 +17,9 @@ from keras_reg.selection.schedule import Batching
 from keras_reg.selection.stacked import Stacked
 from keras_reg.selection.stacked_variables import StackedVariables
 
+# Stacked, they become grouped convolutions, which are slow on a CPU: a path of 20 strengths on 5
+# folds of a small network took 94 times one `fit`, and 9 times one member after the other.
+_CONVOLUTIONS = tuple(getattr(keras.layers, name) for name in dir(keras.layers) if "Conv" in name)
 # Bytes of the states that are trained at once, where `chunk` is not given.
 _BYTES_AT_ONCE = 2**30
 _MEAN = "sum_over_batch_size"
@@ -45,7 +49,7 @@ def trainer_of(
     lengths = [len(member.train) for member in members if member.train is not None]
     batching = Batching(setting.batch_size, max(lengths)) if lengths else None
     one_by_one = OneByOne(network, examples, batching, setting.chunk)
-    if setting.stack is False:
+    if setting.stack is False or (setting.stack is None and _is_slower_stacked(network.model)):
         return one_by_one
     reason = why_not_stacked(network, examples, batching, members)
     if reason is None and batching is not None:
@@ -110,6 +114,10 @@ def _is_elementwise(optimizer: Any) -> bool:
     # Not a subclass: what a user writes in one may be anything. Those of a backend are Keras's too.
     is_kerass = type(optimizer).__module__.startswith("keras.")
     return is_kerass and isinstance(optimizer, _ELEMENTWISE)
+
+
+def _is_slower_stacked(model: keras.Model) -> bool:
+    return xla_on_cpu() and any(isinstance(layer, _CONVOLUTIONS) for layer in layers_in(model))
 
 
 def _why_it_fails(trainer: StackedVariables, members: tuple[Member, ...]) -> str | None:
