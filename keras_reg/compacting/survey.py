@@ -208,9 +208,11 @@ class Survey(Reader):
         if not self.opens:
             raise NotReadableError("no rule for this layer")
         held, self._held = self._held, set(map(id, layers_in(call.operation)))
-        with self.inside():
-            results = super()._inside(call, node, tensors)
-        self._held = held
+        try:
+            with self.inside():
+                results = super()._inside(call, node, tensors)
+        finally:
+            self._held = held
         self._hold(call)
         return results
 
