@@ -75,6 +75,8 @@ def export(models: dict[str, keras.Model], kind: str, folder: pathlib.Path) -> d
             options = {"optimizations": [tf.lite.Optimize.DEFAULT]}
         try:
             check = Exported(model, kind, ONE, path, 1, options).check(0.0)
+        except ImportError:  # A runtime is missing: a dash would say that it cannot do it.
+            raise
         except Exception as error:  # Whatever the converter raises.
             print(f"{kind}, {name}: {type(error).__name__}: {str(error)[:80]}", flush=True)
             continue
@@ -88,7 +90,7 @@ def prepared(name: str, seeds: int, store: pathlib.Path) -> dict[str, Any]:
     kept = store / f"{name}.json"
     if kept.exists():
         return json.loads(kept.read_text())
-    data = tasks.load("digits")
+    data = tasks.load("digits CNN")
     scores: dict[str, list[float]] = {}
     first: dict[str, keras.Model] = {}
     for seed in range(seeds):

@@ -95,3 +95,15 @@ def test_what_stays_one():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="`low_rank` or `keep_optimizer`"):
         kr.compact(model, low_rank=True, keep_optimizer=True)
+
+
+def test_what_a_numerical_rank_leaves_out_is_rounding():
+    # Singular values that `numpy.linalg.matrix_rank` takes for 0, as a proximal step in single
+    # precision leaves them, move the outputs by more than a unit in the last place of each weight.
+    model = keras.Sequential([keras.Input((400,)), layers.Dense(100, name="wide")])
+    left, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(400, 100)))
+    right, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(100, 100)))
+    values = np.where(np.arange(100) < 3, 1.0, 0.9 * 400 * np.finfo("float32").eps)
+    model.layers[0].kernel.assign((left * values) @ right)
+    small = kr.compact(model, low_rank=True)
+    assert small.get_layer("wide_low_rank").units == 3

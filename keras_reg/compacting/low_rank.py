@@ -37,6 +37,16 @@ class Pair:
             self.second.bias.assign(bias)
 
     @property
+    def places(self) -> dict[int, int]:
+        """By the id of the first kernel, how many units in its last place the rank leaves open.
+
+        The product of the kernels is the one kernel up to this, as `numpy.linalg.matrix_rank` has
+        it.
+        """
+        (rows, _), (_, columns) = (kernel.shape[-2:] for kernel in self.kernels)
+        return {id(self.first.variables[0]): max(rows, columns)}
+
+    @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """The shapes of the kernels."""
         return tuple(kernel.shape for kernel in self.kernels)

@@ -73,6 +73,12 @@ class Rebuilding:
             if isinstance(new, Pair)
         }
 
+    @property
+    def places(self) -> dict[int, int]:
+        """By the ids of new kernels that are exact to several units in the last place: how many."""
+        pairs = [new for _, new, _ in self._pairs.values() if isinstance(new, Pair)]
+        return {one: count for pair in pairs for one, count in pair.places.items()}
+
     def _plan(self, run: Run) -> None:
         """What changes in each config. Nothing is built if two calls want different sizes."""
         for step in run.steps:

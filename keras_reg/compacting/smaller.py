@@ -34,6 +34,7 @@ class Smaller(NamedTuple):
         values: what is kept of variables.
         variables: list of pairs. Variables of the larger model, each with what it became.
         split: dict from the paths of kernels of which two were made to the shapes of these.
+        places: dict from the ids of its kernels that are less exact to units in the last place.
         classes: dict from models that lost their class to the error of it, if that is why.
         compared: dict from the names of the outputs that were compared to the largest difference.
     """
@@ -44,6 +45,7 @@ class Smaller(NamedTuple):
     values: Values
     variables: list[tuple[Any, Any]]
     split: dict[str, tuple[tuple[int, ...], ...]]
+    places: dict[int, int]
     classes: dict[str, str | None]
     compared: dict[str, float]
 
@@ -139,7 +141,8 @@ def verified(model: Any, options: Options, verify: Any) -> Smaller:
     for opens in (True, False) if is_graph(model) else (True,):
         small = built(model, options, opens)
         try:
-            compared = check_same(model, small.model, None if verify is True else verify)
+            given = None if verify is True else verify
+            compared = check_same(model, small.model, given, small.places)
             return small._replace(compared=compared)
         except DifferentError as error:
             difference = error  # The code of an opened layer may depend on sizes: leave all as is.
@@ -185,5 +188,6 @@ def built(model: Any, options: Options, opens: bool) -> Smaller:
         except UnfitError as unfit:
             survey.keep(unfit.step, unfit.why)
         else:
-            pairs, split, classes = rebuilding.variables, rebuilding.split, rebuilding.classes
-            return Smaller(small, survey, removal, values, pairs, split, classes, {})
+            kernels = rebuilding.split, rebuilding.places
+            pairs, classes = rebuilding.variables, rebuilding.classes
+            return Smaller(small, survey, removal, values, pairs, *kernels, classes, {})

@@ -24,13 +24,17 @@ class DifferentError(Exception):
     """Outputs differ by more than rounding explains."""
 
 
-def check_same(model: Any, small: Any, x: Any = None) -> dict[str, float]:
+def check_same(
+    model: Any, small: Any, x: Any = None, places: dict[int, int] | None = None
+) -> dict[str, float]:
     """Compares the outputs of two models.
 
     Args:
         model: the model.
         small: the smaller model. Its weights are moved by rounding errors, and put back.
         x: inputs, or None for random ones.
+        places: dict. By the ids of weights of the smaller model that stand for another up to more
+            than a unit in the last place: up to how many.
 
     Returns:
         The largest difference of each output, by its name.
@@ -43,7 +47,7 @@ def check_same(model: Any, small: Any, x: Any = None) -> dict[str, float]:
         found = _outputs(small, inputs)
     except Exception as error:  # What a backend or code of a layer raises for sizes.
         raise DifferentError(f"the smaller model fails: {error}") from error
-    with _moved(small):
+    with _moved(small, places or {}):
         moved = _outputs(small, _jittered(inputs))
     differences: dict[str, float] = {}
     for name, one, other, nudged in zip(_names(model), expected, found, moved, strict=True):
@@ -140,14 +144,14 @@ def _states_kept(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _moved(model: Any) -> Iterator[None]:
-    """Moves every weight by about a unit in its last place."""
+def _moved(model: Any, places: dict[int, int]) -> Iterator[None]:
+    """Moves every weight by about a unit in its last place, or by as many as are given for it."""
     kept = [one for one in model.weights if "float" in keras.backend.standardize_dtype(one.dtype)]
     before = [np.array(keras.ops.convert_to_numpy(one)) for one in kept]
     rng = np.random.default_rng(1)
     try:
         for variable, value in zip(kept, before, strict=True):
-            variable.assign(_nudged(value, rng))
+            variable.assign(_nudged(value, rng, places.get(id(variable), 1)))
         yield
     finally:
         for variable, value in zip(kept, before, strict=True):
@@ -162,9 +166,9 @@ def _jittered(inputs: Any) -> Any:
     )
 
 
-def _nudged(value: Array, rng: Any) -> Array:
+def _nudged(value: Array, rng: Any, places: int = 1) -> Array:
     epsilon = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10}
-    step = epsilon.get(value.dtype.name, 2.0**-7)
+    step = places * epsilon.get(value.dtype.name, 2.0**-7)
     signs = rng.integers(-1, 2, value.shape).astype("int8")
     return (value * (1 + step * signs)).astype(value.dtype)
 
