@@ -3,25 +3,16 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from keras_reg import (
-    callbacks,
-    compacting,
-    layers,
-    ops,
-    optimizers,
-    regularizers,
-    report,
-    schedules,
-    structure,
-)
+from keras_reg import layers, ops, optimizers, regularizers, schedules, structure
 from keras_reg.attach import regularize
-from keras_reg.compacting import compact
-from keras_reg.report import sparsity
+from keras_reg.compacting import in_place as in_place
 from keras_reg.structure.channels import channels
 
 if TYPE_CHECKING:
-    from keras_reg import evaluation, selection
+    from keras_reg import callbacks, compacting, evaluation, report, selection
+    from keras_reg.compacting import compact
     from keras_reg.evaluation import compare
+    from keras_reg.report import sparsity
 
 __version__ = "0.1.0"
 
@@ -45,12 +36,16 @@ __all__ = [
 ]
 
 
+# What is imported when it is first asked for: a model that is loaded needs no class in there.
+_SUBPACKAGES = ("callbacks", "compacting", "evaluation", "report", "selection")
+_FUNCTIONS = {"compact": "compacting", "compare": "evaluation", "sparsity": "report"}
+
+
 def __getattr__(name: str) -> Any:
-    # What training needs none of is imported when it is first asked for.
-    if name in ("evaluation", "selection"):
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"keras_reg.{name}")
-    if name == "compare":
-        return importlib.import_module("keras_reg.evaluation").compare
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"keras_reg.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

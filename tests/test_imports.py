@@ -116,14 +116,41 @@ def imported_at_once(path):
     return set(imported(ast.unparse(ast.Module(top, []))))
 
 
-def test_what_training_does_not_need_is_imported_when_it_is_asked_for():
-    late = {"keras_reg.evaluation", "keras_reg.selection", "keras_reg.evaluation.compare"}
-    assert not imported_at_once(ROOT / "__init__.py") & late
-    assert keras_reg.selection.path.__name__ == "path"
+def imported_with(path, found):
+    """Adds to `found` the files of the package that are imported with one of them."""
+    if path in found:
+        return
+    found.add(path)
+    for name in imported_at_once(path):
+        parts = name.split(".")[1:] if name.split(".")[0] == "keras_reg" else []
+        for end in range(len(parts) + 1):
+            inner = ROOT.joinpath(*parts[:end])
+            for one in (inner / "__init__.py", inner.with_suffix(".py")):
+                if parts and one.exists():
+                    imported_with(one, found)
+
+
+def test_what_a_loaded_model_does_not_need_is_imported_when_it_is_asked_for():
+    at_once: set = set()
+    imported_with(ROOT / "__init__.py", at_once)
+    late = {"callbacks", "evaluation", "report", "selection"}
+    assert not {subpackage_of(path) for path in at_once} & late
+    assert ROOT / "compacting/smaller.py" not in at_once
+    for path in FILES:
+        if "register_keras_serializable" in path.read_text():
+            assert path in at_once, f"`load_model` needs {path}"
+
+
+def test_what_is_imported_late_is_there():
+    for name in ("callbacks", "compacting", "evaluation", "report", "selection"):
+        assert getattr(keras_reg, name).__name__ == f"keras_reg.{name}"
+    assert keras_reg.compact is keras_reg.compacting.compact
     assert keras_reg.compare is keras_reg.evaluation.compare
-    assert late - {"keras_reg.evaluation.compare"} <= {f"keras_reg.{n}" for n in dir(keras_reg)}
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        keras_reg.nothing  # noqa: B018
+    assert keras_reg.sparsity is keras_reg.report.sparsity
+    for package in (keras_reg, keras_reg.compacting):
+        assert set(package.__all__) <= set(dir(package))
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            package.nothing  # noqa: B018
     needs_sklearn = ROOT / "selection/estimators.py"  # Itself imported late.
     heavy = {"joblib", "matplotlib", "scipy", "sklearn"}
     for path in set(FILES) - {needs_sklearn}:
