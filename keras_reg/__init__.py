@@ -11,8 +11,8 @@ from keras_reg.structure.channels import channels
 if TYPE_CHECKING:
     from keras_reg import callbacks, compacting, evaluation, report, selection
     from keras_reg.compacting import compact
-    from keras_reg.evaluation import compare
-    from keras_reg.report import sparsity
+    from keras_reg.evaluation.compare import compare
+    from keras_reg.report.sparsity import sparsity
 
 __version__ = "0.1.0"
 

@@ -1,14 +1,15 @@
 """What there is to count in a model, worked out once: kernels, layers, units, heads and calls."""
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import keras
 
 from keras_reg.keras_private import layers_in
-from keras_reg.structure.graph import Block, Calls, blocks, calls, product, total
+from keras_reg.structure.graph import Block, Calls, blocks, calls, total
 from keras_reg.structure.layout import Layout, layout_of
-from keras_reg.structure.registry import rule_of, uses_of
+from keras_reg.structure.registry import asked, uses_of
 from keras_reg.structure.units import UnitPart, Units
 from keras_reg.structure.weights import is_counted, names_once
 
@@ -31,7 +32,7 @@ class Kernel(NamedTuple):
     @property
     def size(self) -> int:
         """Number of weights."""
-        return product(self.layout.shape) or 0
+        return math.prod(self.layout.shape)
 
 
 class Layer(NamedTuple):
@@ -83,8 +84,6 @@ def analyze(model: Any) -> Analysis:
     check_built(model)
     found, called = blocks(model), calls(model)
     kernels = _kernels(model, found, _uses(found, called))
-    if not kernels:
-        raise ValueError(_no_kernel(model, found))
     counted = {id(kernel.variable) for kernel in kernels}
     seen: set[int] = set()
     layers = [_layer(block, called, counted, seen) for block in found if block.owners]
@@ -143,6 +142,8 @@ def _kernels(model: Any, found: list[Block], uses: dict[int, int | None]) -> lis
         owner = owners[id(variable)]
         layout = layout_of(owner, variable.name, tuple(variable.shape))
         kernels.append(Kernel(name, variable, layout, uses.get(id(owner))))
+    if not kernels:
+        raise ValueError(_no_kernel(model, found))
     return kernels
 
 
@@ -160,33 +161,26 @@ def _layer(block: Block, called: Calls, counted: set[int], seen: set[int]) -> La
     inside = [one for one in (block.layer, *layers_in(block.layer)) if id(one) not in seen]
     seen.update(id(one) for one in inside)
     units, heads = (_units(inside, name, called, counted) for name in ("units", "heads"))
-    rule = rule_of(block.layer, "scores")
-    each = called.shapes.get(id(block.layer), []) if rule else []
-    scores = total([rule(block.layer, shapes) for shapes in each]) if each else None
+    each = [asked(block.layer, "scores", one) for one in called.shapes.get(id(block.layer), [])]
     variables = [variable for _, own in block.owners for variable in own]
+    scores = total(each) if each else None
     return Layer(block.path, type(block.layer).__name__, variables, units, heads, scores)
 
 
 def _units(inside: list[Any], name: str, called: Calls, counted: set[int]) -> list[Units]:
-    found = []
-    for layer in inside:
-        rule = rule_of(layer, name)
-        units = None if rule is None else rule(layer)
-        if units is not None and _is_readable(units, counted):
-            found.append(_scaled(units, called.followers.get(id(layer))))
-    return found
-
-
-def _is_readable(units: Units, counted: set[int]) -> bool:
-    """Whether all kernels of units are counted: a quantization may have packed them."""
-    parts = (*units.made, *units.read)
-    return all(part.side is None or id(part.variable) in counted for part in parts)
+    """The units of layers all of whose kernels are counted: a quantization may have packed them."""
+    found = [(layer, asked(layer, name)) for layer in inside]
+    return [
+        _scaled(units, called.followers.get(id(layer)))
+        for layer, units in found
+        if units is not None
+        and all(p.side is None or id(p.variable) in counted for p in (*units.made, *units.read))
+    ]
 
 
 def _scaled(units: Units, following: Any) -> Units:
     """Units with the scale of a normalization that comes directly after them, if it fits."""
-    rule = rule_of(following, "scale")
-    scale = None if rule is None else rule(following)
+    scale = asked(following, "scale")
     if scale is None or tuple(scale.shape) != (units.number,):
         return units
     return units._replace(made=(*units.made, UnitPart(scale)))

@@ -57,19 +57,18 @@ class Reader:
 
     def _unpacked(self, numbers: np.ndarray, flags: np.ndarray, figures: np.ndarray) -> Reading:
         left, bytes_left = iter(numbers.tolist()), iter(np.split(flags, self._ends()))
-        counts = []
+        counts = {}
         for at, (one, kernel) in enumerate(zip(self._kernels, self._analysis.kernels, strict=True)):
             alive, changed = next(left), next(left)
             near = next(left) if one.has_near else 0
             full = {f"{n}:{m}": next(left) for n, m in patterns_of(one.layout)}
             inputs, outputs = (next(bytes_left).astype(bool) for _ in range(2))
             found = dict(zip(REDUCTIONS, figures[at].tolist(), strict=True))
-            changed = None if self._codes is None else changed
-            made = Counts(alive, inputs, outputs, near, full, found, 0, changed)
+            made = Counts(alive, inputs, outputs, near, full, found)
             if not np.isfinite(figures[at]).all():
-                again = counts_of(values(kernel.variable), one.layout, self._tolerances[at])
-                made = again._replace(changed=made.changed)
-            counts.append(made)
+                made = counts_of(values(kernel.variable), one.layout, self._tolerances[at])
+            is_first = self._codes is None
+            counts[id(kernel.variable)] = made._replace(changed=None if is_first else changed)
         shapes = [(id(v), tuple(v.shape)) for v in self._analysis.vectors]
         entries = {key: next(bytes_left).astype(bool).reshape(shape) for key, shape in shapes}
         return Reading(counts, entries)

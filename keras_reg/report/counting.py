@@ -1,4 +1,4 @@
-"""Counts of one reading of a model's weights, in NumPy, and what is left without dead channels."""
+"""Counts of one reading of a model's weights, in NumPy."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -8,8 +8,6 @@ import numpy as np
 from keras_reg.ops.backend import on_host
 from keras_reg.report.analysis import Analysis
 from keras_reg.report.rows import PATTERNS, REDUCTIONS
-from keras_reg.structure.channels.left import Wiring
-from keras_reg.structure.graph import product
 from keras_reg.structure.layout import Layout
 from keras_reg.structure.units import Units
 
@@ -45,11 +43,11 @@ class Reading(NamedTuple):
     """What was counted in a model.
 
     Args:
-        kernels: list of `Counts`, in the order of the analysis.
+        kernels: dict from the `id` of a kernel to its `Counts`, in the order of the analysis.
         vectors: dict from the `id` of a variable to which of its entries are not zero.
     """
 
-    kernels: list[Counts]
+    kernels: dict[int, Counts]
     vectors: dict[int, np.ndarray]
 
 
@@ -60,10 +58,10 @@ def read_once(analysis: Analysis, tolerances: list[float]) -> Reading:
         analysis: what is in the model.
         tolerances: for each kernel the fraction of its largest weight that is near zero.
     """
-    kernels = [
-        counts_of(values(kernel.variable), kernel.layout, tolerance)
+    kernels = {
+        id(kernel.variable): counts_of(values(kernel.variable), kernel.layout, tolerance)
         for kernel, tolerance in zip(analysis.kernels, tolerances, strict=True)
-    ]
+    }
     return Reading(kernels, {id(v): values(v) != 0 for v in analysis.vectors})
 
 
@@ -139,73 +137,20 @@ def patterns_of(layout: Layout) -> list[tuple[int, int]]:
     return [(n, m) for n, m in PATTERNS if inputs % m == 0]
 
 
-def alive_units(units: Units, analysis: Analysis, reading: Reading) -> int:
+def alive_units(units: Units, reading: Reading) -> int:
     """How many units, or heads, live."""
-    kernels = {id(kernel.variable): at for at, kernel in enumerate(analysis.kernels)}
 
     def flags(part: Any) -> np.ndarray:
-        if part.side is None:
-            return part.take(reading.vectors[id(part.variable)])
-        return part.take(getattr(reading.kernels[kernels[id(part.variable)]], part.side))
+        key = id(part.variable)
+        is_vector = part.side is None
+        return part.take(
+            reading.vectors[key] if is_vector else getattr(reading.kernels[key], part.side)
+        )
 
     alive = np.any([flags(part) for part in units.made], axis=0)
     if units.read:
         alive = alive & np.any([flags(part) for part in units.read], axis=0)
     return int(np.count_nonzero(alive))
-
-
-class Left(NamedTuple):
-    """Entries of variables that are left.
-
-    Args:
-        entries: dict from the `id` of a variable to a number; all are left of one that is missing.
-        unknown: str or None. Why it is not known.
-        scores: int or None. Multiply-adds of attention besides those of weights; None: all.
-    """
-
-    entries: dict[int, int]
-    unknown: str | None = None
-    scores: int | None = None
-
-    def of(self, variable: Any) -> int:
-        """How many entries of a variable are left."""
-        every = product(tuple(variable.shape)) or 0
-        return self.entries.get(id(variable), every)
-
-
-class Remainder:
-    """Says what is left of a model, again and again; its graph is read at the first zero group.
-
-    Args:
-        model: a built model or layer.
-        vectors: the variables that its units and heads read besides kernels.
-    """
-
-    def __init__(self, model: Any, vectors: list[Any]) -> None:
-        self._model = model
-        self._scales = {id(one) for one in vectors if one.name == "gamma"}
-        self._wiring: Wiring | None = None
-        self._unknown: str | None = None
-
-    def left(self, reading: Reading) -> Left:
-        """What is left of the weights as they are now."""
-        if not self._has_zero_groups(reading):
-            return Left({})
-        if self._wiring is None and self._unknown is None:
-            try:
-                self._wiring = Wiring(self._model)
-            except Exception as error:  # What the code of a user's model raises is not known here.
-                self._unknown = f"{error}" or type(error).__name__
-        if self._wiring is None:
-            return Left({}, self._unknown)
-        entries, scores = self._wiring.left(values)
-        return Left(entries, scores=scores)
-
-    def _has_zero_groups(self, reading: Reading) -> bool:
-        """Whether any row, column or scale is zero; without one all channels do something."""
-        sides = [side for one in reading.kernels for side in (one.inputs, one.outputs)]
-        scales = [flags for key, flags in reading.vectors.items() if key in self._scales]
-        return not all(flags.all() for flags in (*sides, *scales))
 
 
 def _blocks(w: np.ndarray) -> Iterator[slice]:

@@ -56,7 +56,7 @@ def from_json(kind: type, text: str | Path) -> dict[str, Any]:
         raise ValueError(
             "Expected the JSON that `SparsityTable.to_json` wrote, or the pathlib.Path of its "
             f"file. Received: {place}, which is none from line {error.lineno} on ({error.msg}): "
-            f"{_shortened(error.doc.splitlines()[error.lineno - 1 :])}"
+            f"{_shortened(_line(error.doc, error.lineno))}"
         ) from None
     return from_dict(kind, values, place)
 
@@ -91,7 +91,7 @@ def from_csv(text: str | Path) -> tuple[WeightSparsity, ...]:
         if None in line or None in line.values():
             raise ValueError(
                 f"Expected a field for each of {len(reader.fieldnames or ())} names. "
-                f"Received: {where}: {_shortened(content.splitlines()[reader.line_num - 1 :])}"
+                f"Received: {where}: {_shortened(_line(content, reader.line_num))}"
             )
         try:
             values = {n: f if n == "path" else json.loads(f) for n, f in line.items() if f}
@@ -160,7 +160,7 @@ def read_entries(path: str | Path) -> dict[tuple, dict[str, Any]]:
 def _foreign(where: str, line: str) -> str:
     return (
         "Expected a line of JSON with epoch, batch, logs and table, as `SparsityReport(path=...)` "
-        f"writes it. Received: {where}: {_shortened([line])}"
+        f"writes it. Received: {where}: {_shortened(line)}"
     )
 
 
@@ -173,12 +173,12 @@ def _check_fields(kind: type, values: Any, place: str) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"Expected a dict of {kind.__name__}. Received: {place}: {values!r}")
     _check_names(kind, values, place)
-    wanted = {field.name: field.type for field in dataclasses.fields(kind)}
-    for name, value in values.items():
-        if not _fits(value, wanted[name]):
+    for field in dataclasses.fields(kind):
+        if field.name in values and not _fits(values[field.name], field.type):
+            name = field.type.__name__ if isinstance(field.type, type) else field.type
             raise ValueError(
-                f"Expected {name!r} of {kind.__name__} to be {_name(wanted[name])}. "
-                f"Received: {place}: {_shortened([repr(value)])}"
+                f"Expected {field.name!r} of {kind.__name__} to be {name}. "
+                f"Received: {place}: {_shortened(repr(values[field.name]))}"
             )
 
 
@@ -194,7 +194,7 @@ def _check_names(kind: type, values: dict, place: str) -> None:
     if missing or unknown:
         raise ValueError(
             f"Expected the fields of {kind.__name__}. Received: {place}, where {missing} are "
-            f"missing and {_shortened([repr(unknown)])} are not known"
+            f"missing and {_shortened(repr(unknown))} are not known"
         )
 
 
@@ -207,12 +207,11 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, accepted) and not (isinstance(value, bool) and origin in (int, float))
 
 
-def _name(kind: Any) -> str:
-    return getattr(kind, "__name__", str(kind)) if typing.get_origin(kind) is None else str(kind)
+def _line(text: str, number: int) -> str:
+    return "".join(text.splitlines()[number - 1 : number])
 
 
-def _shortened(lines: list[str]) -> str:
-    text = lines[0] if lines else ""
+def _shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

@@ -24,18 +24,23 @@ class Term(NamedTuple):
     """A penalty on a variable, in the loss or in `Proximal`, or on several variables together.
 
     Args:
-        variable: the variable, or a tuple of them.
+        variables: tuple of variables.
         penalty: a `Penalty`, or a regularizer of Keras.
         clock: a variable that counts the updates, which a schedule follows; None in the loss.
         scale: a variable that all strengths of a `Proximal` are multiplied with, or None.
         grouping: which weights of several variables form each group, or None.
     """
 
-    variable: Any
+    variables: tuple[Any, ...]
     penalty: Any
-    clock: Any
+    clock: Any = None
     scale: Any = None
     grouping: Any = None
+
+    @property
+    def key(self) -> int:
+        """The `id` of what it is the penalty of."""
+        return id(self.variables[0] if self.grouping is None else self.grouping)
 
 
 def terms_of(model: Any) -> list[Term]:
@@ -46,20 +51,18 @@ def terms_of(model: Any) -> list[Term]:
     Example:
         >>> layer = keras.layers.Dense(2, kernel_regularizer="l2")
         >>> layer.build((None, 3))
-        >>> [term.variable.name for term in terms_of(layer)]
+        >>> [term.variables[0].name for term in terms_of(layer)]
         ['kernel']
     """
     trainable = model.trainable_weights
-    terms = [Term(v, _in_loss(v), None) for v in trainable if getattr(v, "regularizer", None)]
+    terms = [Term((v,), _in_loss(v)) for v in trainable if getattr(v, "regularizer", None)]
     for proximal in Proximal.all_of(model):
         try:
             entries = proximal.entries(trainable)
         except ValueError:
             entries = []  # The optimizer says what does not fit when it is built.
         clock, scale = proximal.iterations, proximal.strength_scale
-        for penalty, variables, grouping in entries:
-            on = variables[0] if grouping is None else variables
-            terms.append(Term(on, penalty, clock, scale, grouping))
+        terms += [Term(tuple(on), one, clock, scale, grouping) for one, on, grouping in entries]
     return [term for term in terms if not isinstance(term.penalty, Projection)]
 
 
@@ -72,77 +75,75 @@ def _in_loss(variable: Any) -> Any:
 
 
 def penalty_values(terms: list[Term], is_compiled: bool = False) -> dict[int, float]:
-    """The value of the penalties on each variable, or group of them, by its `id`.
+    """The value of the penalties on each variable, or group of them, by the `key` of the term.
 
     Args:
         terms: the penalties.
         is_compiled: bool. Whether to compile, which is worth it for what is read again and again.
     """
-    spanning = [term for term in terms if term.grouping is not None]
-    found = {id(term.grouping): _of_groups(term, is_compiled) for term in spanning}
-    terms = [term for term in terms if term.grouping is None]
-    in_numpy = [not is_compiled and _is_in_numpy(term.penalty) for term in terms]
-    at_once, others = (
-        [term for term, is_one in zip(terms, in_numpy, strict=True) if is_one is wanted]
-        for wanted in (True, False)
-    )
-    for term, value in [*_in_numpy(at_once), *_by_tensors(others, is_compiled)]:
-        found[id(term.variable)] = found.get(id(term.variable), 0.0) + value
+    in_numpy = [term for term in terms if not is_compiled and _is_in_numpy(term.penalty)]
+    others = [term for term in terms if is_compiled or not _is_in_numpy(term.penalty)]
+    values_of = [*_in_numpy(in_numpy), *_by_tensors(others, is_compiled)]
+    found: dict[int, float] = {}
+    for term, value in zip([*in_numpy, *others], values_of, strict=True):
+        found[term.key] = found.get(term.key, 0.0) + value
     return found
-
-
-def _of_groups(term: Term, is_compiled: bool) -> float:
-    penalty, grouping = term.penalty, term.grouping
-    if not is_compiled and penalty.is_in_numpy:
-        with arrays.in_numpy():
-            value = penalty._omega_of_groups([values(v) for v in term.variable], grouping)
-        return _strength_now(term) * float(value)
-    is_worth_it = is_compiled or compiles_each_operation()
-    omega = _compiled_omega if is_worth_it and penalty.compilable else _omega_of_groups
-    value = omega([read(variable) for variable in term.variable], penalty, grouping)
-    return _strength_now(term) * float(ops.convert_to_numpy(value))
-
-
-def _omega_of_groups(ws: list[Any], penalty: Penalty, grouping: Any) -> Any:
-    return penalty._omega_of_groups(
-        [ops.stop_gradient(ops.cast(w, "float32")) for w in ws], grouping
-    )
-
-
-_compiled_omega = compiled(_omega_of_groups, static_argnums=(1, 2))
-
-
-def _by_tensors(terms: list[Term], is_compiled: bool) -> list[tuple[Term, float]]:
-    if not terms:
-        return []
-    make = _compiled if is_compiled or compiles_each_operation() else _uncompiled
-    evaluate = make(tuple(term.penalty for term in terms))
-    clocks = [0 if term.clock is None else read(term.clock) for term in terms]
-    scales = [1.0 if term.scale is None else read(term.scale) for term in terms]
-    found = evaluate([read(term.variable) for term in terms], clocks, scales)
-    return list(zip(terms, ops.convert_to_numpy(found).tolist(), strict=True))
 
 
 @arrays.in_numpy()
-def _in_numpy(terms: list[Term]) -> list[tuple[Term, float]]:
+def _in_numpy(terms: list[Term]) -> list[float]:
     strengths: dict[tuple[int, ...], float] = {}  # A schedule may be that of many weights.
     found = []
     for term in terms:
-        penalty, w = term.penalty, values(term.variable)
-        if not isinstance(penalty, Penalty):
-            found.append((term, _of_keras(penalty, w)))
+        ws = [values(variable) for variable in term.variables]
+        if not isinstance(term.penalty, Penalty):
+            found.append(_of_keras(term.penalty, *ws))
             continue
-        key = (id(penalty.strength), id(term.clock), id(term.scale))
+        key = (id(term.penalty.strength), id(term.clock), id(term.scale))
         if key not in strengths:
             strengths[key] = _strength_now(term)
-        found.append((term, strengths[key] * float(penalty._omega(w))))
+        found.append(strengths[key] * float(_omega(term.penalty, term.grouping, ws)))
     return found
 
 
+def _by_tensors(terms: list[Term], is_compiled: bool) -> list[float]:
+    if not terms:
+        return []
+    what = tuple((term.penalty, term.grouping) for term in terms)
+    can_compile = all(getattr(term.penalty, "compilable", True) for term in terms)
+    is_worth_it = is_compiled or compiles_each_operation()
+    evaluate = _compiled(what) if can_compile and is_worth_it else functools.partial(_values, what)
+    weights = [[read(variable) for variable in term.variables] for term in terms]
+    clocks = [0 if term.clock is None else read(term.clock) for term in terms]
+    scales = [1.0 if term.scale is None else read(term.scale) for term in terms]
+    return ops.convert_to_numpy(evaluate(weights, clocks, scales)).tolist()
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(what: tuple) -> Callable:
+    return compiled(functools.partial(_values, what))
+
+
+def _values(what: tuple, weights: list[list], clocks: list[Any], scales: list[Any]) -> Any:
+    each = zip(what, weights, clocks, strict=True)
+    found = [_value(penalty, grouping, ws, clock) for (penalty, grouping), ws, clock in each]
+    return ops.stack(found) * ops.cast(ops.stack(scales), "float32")
+
+
+def _value(penalty: Any, grouping: Any, ws: list[Any], updates: Any) -> Any:
+    ws = [ops.stop_gradient(w) for w in ws]
+    if not isinstance(penalty, Penalty):
+        return ops.cast(penalty(*ws), "float32")
+    strength = ops.cast(schedules.evaluate(penalty.strength, updates, at_least=0.0), "float32")
+    return strength * _omega(penalty, grouping, [ops.cast(w, "float32") for w in ws])
+
+
+def _omega(penalty: Penalty, grouping: Any, ws: list[Any]) -> Any:
+    return penalty._omega(*ws) if grouping is None else penalty._omega_of_groups(ws, grouping)
+
+
 def _is_in_numpy(penalty: Any) -> bool:
-    if isinstance(penalty, Penalty):
-        return penalty.is_in_numpy
-    return type(penalty) in _KERAS_OWN
+    return penalty.is_in_numpy if isinstance(penalty, Penalty) else type(penalty) in _KERAS_OWN
 
 
 _KERAS_OWN = (
@@ -172,15 +173,15 @@ def _between_directions(rows: np.ndarray) -> float:
 
 
 def lacking_zeros(terms: list[Term]) -> set[int]:
-    """The `id`s of the variables with an L1 in the loss, which users expect to make zeros.
+    """The `key`s of the variables with an L1 in the loss, which users expect to make zeros.
 
     Example:
         >>> variable = keras.Variable([[1.0]])
         >>> one, other = keras.regularizers.L1(0.1), keras.regularizers.L2(0.1)
-        >>> [len(lacking_zeros([Term(variable, penalty, None)])) for penalty in (one, other)]
+        >>> [len(lacking_zeros([Term((variable,), penalty)])) for penalty in (one, other)]
         [1, 0]
     """
-    return {id(term.variable) for term in terms if term.clock is None and _is_l1(term.penalty)}
+    return {term.key for term in terms if term.clock is None and _is_l1(term.penalty)}
 
 
 def _is_l1(penalty: Any) -> bool:
@@ -195,7 +196,7 @@ def distance(term: Term, gradient: Any) -> tuple[float, int | None] | None:
     """
     if not isinstance(term.penalty, Penalty):
         return None
-    penalty, weights = _at_its_strength_now(term), ops.stop_gradient(read(term.variable))
+    penalty, weights = _at_its_strength_now(term), ops.stop_gradient(read(term.variables[0]))
     try:
         distances = penalty.stationarity(weights, gradient)
     except NotImplementedError:
@@ -221,26 +222,3 @@ def _strength_now(term: Term) -> float:
     scale = 1.0 if term.scale is None else float(read(term.scale))
     clock = 0 if term.clock is None else read(term.clock)
     return scale * float(schedules.evaluate(term.penalty.strength, clock, at_least=0.0))
-
-
-def _one_value(penalty: Any, weights: Any, updates: Any) -> Any:
-    weights = ops.stop_gradient(weights)
-    if not isinstance(penalty, Penalty):
-        return ops.cast(penalty(weights), "float32")
-    strength = ops.cast(schedules.evaluate(penalty.strength, updates, at_least=0.0), "float32")
-    return strength * penalty._omega(ops.cast(weights, "float32"))
-
-
-def _values(penalties: tuple, weights: list[Any], clocks: list[Any], scales: list[Any]) -> Any:
-    each = zip(penalties, weights, clocks, strict=True)
-    return ops.stack([_one_value(*one) for one in each]) * ops.cast(ops.stack(scales), "float32")
-
-
-def _uncompiled(penalties: tuple) -> Callable:
-    return functools.partial(_values, penalties)
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(penalties: tuple) -> Callable:
-    can_compile = all(getattr(penalty, "compilable", True) for penalty in penalties)
-    return compiled(_uncompiled(penalties)) if can_compile else _uncompiled(penalties)

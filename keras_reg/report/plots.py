@@ -13,6 +13,7 @@ from keras_reg.structure.channels import channels as channels_of
 # Lines beyond this many are grey and unnamed.
 _NAMED = 8
 _GREY = "0.72"
+_ZERO = "#e4572e"
 
 
 def sparsity_over_epochs(history: Any) -> Any:
@@ -124,27 +125,27 @@ def channels(model: Any) -> Any:
 
 def _heat(norms: list[np.ndarray], names: list[str]) -> tuple[Any, Any]:
     """A row for each array of norms, all of one width, with what is zero apart."""
-    from matplotlib import colors
+    from matplotlib import colormaps, colors
 
     width = 400
     image = np.array([row[np.arange(width) * len(row) // width] for row in norms])
     largest = image.max(axis=1, keepdims=True)
     image = np.ma.masked_equal(image / np.where(largest > 0, largest, 1), 0)
     figure, axes = _axes(8.0, 1.6 + 0.28 * min(len(norms), 60))
-    palette = _palette("viridis", masked="#e4572e")
+    palette = colormaps["viridis"].with_extremes(bad=_ZERO)
     low = max(float(image.min()) if image.count() else 0.1, 1e-4)
     scale = colors.LogNorm(10 ** np.floor(np.log10(min(low, 0.9))), 1.0)
     drawn = axes.imshow(image, aspect="auto", interpolation="nearest", cmap=palette, norm=scale)
     axes.set_xticks([0, width / 2, width - 1], ["0%", "50%", "100%"])
-    step = -(-len(norms) // 60)
     pairs = zip(names, norms, strict=True)
     labels = [f"{name}  {np.sum(row == 0)}/{len(row)} zero" for name, row in pairs]
+    step = -(-len(norms) // 60)
     axes.set_yticks(range(0, len(norms), step), labels[::step], fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     bar = figure.colorbar(drawn, ax=axes)
     bar.outline.set_visible(False)
-    axes.plot([], [], "s", color="#e4572e", label="exactly zero")
+    axes.plot([], [], "s", color=_ZERO, label="exactly zero")
     figure.legend(frameon=False, loc="outside lower right", fontsize=9, borderpad=0)
     return figure, axes
 
@@ -172,7 +173,7 @@ def weights(model: Any, bins: int = 80) -> Any:
     edges = np.linspace(low, high + 1e-6, bins + 1)
     axes.hist(np.maximum(exponents, low), edges, color="C0", label="other weights")
     room = 0.12 * (high - low)
-    axes.bar(low - room, max(zeros, 0), width=0.5 * room, color="#e4572e", label="exact zeros")
+    axes.bar(low - room, max(zeros, 0), width=0.5 * room, color=_ZERO, label="exact zeros")
     axes.annotate(
         f"{zeros / max(len(sizes), 1):.1%}",
         (low - room, zeros),
@@ -206,9 +207,15 @@ def metric_against_sparsity(history: Any, metric: str = "val_loss") -> Any:
     Raises:
         ValueError: if the history has no such metric or no figures of a `SparsityReport`.
     """
+    is_dict = isinstance(history, dict) and bool(history)
+    is_several = is_dict and not any(isinstance(value, list) for value in history.values())
     figure, axes = _axes(7.0, 4.5)
-    runs = _runs(history)
-    if runs is None:
+    for name, run in history.items() if is_several else []:
+        found = _history(run, "sparsity", metric)
+        x, y = 100 * found["sparsity"][-1], found[metric][-1]
+        axes.scatter(x, y, s=40)
+        axes.annotate(name, (x, y), (6, 4), textcoords="offset points", fontsize=9)
+    if not is_several:
         found = _history(history, "sparsity", metric)
         x, y = 100 * np.asarray(found["sparsity"], float), np.asarray(found[metric], float)
         axes.plot(x, y, color=_GREY, linewidth=1.0, zorder=1)
@@ -217,14 +224,8 @@ def metric_against_sparsity(history: Any, metric: str = "val_loss") -> Any:
         bar.locator.set_params(integer=True)
         bar.update_ticks()
         bar.outline.set_visible(False)
-        axes.annotate("start", (x[0], y[0]), (6, 6), textcoords="offset points", fontsize=9)
-        axes.annotate("end", (x[-1], y[-1]), (6, 6), textcoords="offset points", fontsize=9)
-    else:
-        for name, run in runs.items():
-            found = _history(run, "sparsity", metric)
-            x, y = 100 * found["sparsity"][-1], found[metric][-1]
-            axes.scatter(x, y, s=40)
-            axes.annotate(name, (x, y), (6, 4), textcoords="offset points", fontsize=9)
+        for name, at in (("start", 0), ("end", -1)):
+            axes.annotate(name, (x[at], y[at]), (6, 6), textcoords="offset points", fontsize=9)
     axes.set(xlabel="exact zeros (%)", ylabel=metric)
     axes.margins(x=0.12, y=0.1)
     axes.set_title(f"{metric} against sparsity", loc="left")
@@ -253,12 +254,6 @@ def _axes(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _palette(name: str, masked: str) -> Any:
-    import matplotlib
-
-    return matplotlib.colormaps[name].with_extremes(bad=masked)
-
-
 def _norms(kernel: Any, side: str) -> np.ndarray:
     """The norms of a kernel's groups, largest first."""
     layout = kernel.layout
@@ -277,13 +272,6 @@ def _channel_norms(group: Any) -> np.ndarray:
             by_index = np.square(by_index.astype("float64")).reshape(len(by_index), -1).sum(axis=1)
             squares += by_index[part.indices].sum(axis=1)
     return np.sort(np.sqrt(squares))[::-1]
-
-
-def _runs(history: Any) -> dict | None:
-    """Several runs by name, or None if it is one."""
-    is_dict = isinstance(history, dict) and bool(history)
-    several = is_dict and not any(isinstance(value, list) for value in history.values())
-    return history if several else None
 
 
 def _history(history: Any, *names: str) -> dict[str, list]:

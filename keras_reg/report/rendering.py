@@ -1,5 +1,6 @@
 """A table in a terminal, 80 columns wide, and in a notebook."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -20,19 +21,15 @@ _ROOM = 5
 _SPARSITY = "sparsity"
 
 
-def _size(rows: Any) -> int:
-    return sum(row.size for row in rows)
-
-
-def _zeros(rows: Any) -> int:
-    return sum(row.zeros for row in rows)
+def _sum(name: str, rows: Any) -> int:
+    return sum(getattr(row, name) for row in rows)
 
 
 # What each column shows of the rows that a line stands for.
 _SHOWN: dict[str, Callable[[Any], str]] = {
-    "size": lambda rows: f"{_size(rows):,}",
-    "zeros": lambda rows: f"{_zeros(rows):,}",
-    _SPARSITY: lambda rows: f"{fraction(_zeros(rows), _size(rows)):.1%}",
+    "size": lambda rows: f"{_sum('size', rows):,}",
+    "zeros": lambda rows: f"{_sum('zeros', rows):,}",
+    _SPARSITY: lambda rows: f"{fraction(_sum('zeros', rows), _sum('size', rows)):.1%}",
     **{one.heading: one.show for one in COLUMNS.values() if one.heading and one.show},
 }
 
@@ -115,16 +112,15 @@ def lines_of(report: Any) -> tuple[str, list[Line]]:
     What all names begin with stands in the heading alone.
     """
     is_folded = len(report.rows) > LINES and len(report.layers) > 0
-    lines, others = _by_layer(report) if is_folded else (map(_of_row, report.rows), [])
-    lines = list(lines)
+    others: list[Line] = []
+    if is_folded:
+        lines, others = _by_layer(report)
+    else:
+        lines = [Line(row.path, [row]) for row in report.rows]
     start = _shared_start([line.name for line in lines])
     kind = "layer" if is_folded else "weight"
     lines = [Line(line.name.removeprefix(start), line.rows) for line in lines]
     return f"{kind} in {start}" if start else kind, lines + others
-
-
-def _of_row(row: Any) -> Line:
-    return Line(row.path, [row])
 
 
 def _by_layer(report: Any) -> tuple[list[Line], list[Line]]:
@@ -133,14 +129,9 @@ def _by_layer(report: Any) -> tuple[list[Line], list[Line]]:
     sparsest = sorted(layers, key=lambda layer: -layer.sparsity)[: LINES - 1]
     shown = {layer.path for layer in (layers if len(layers) <= LINES else sparsest)}
     rows = {row.path: row for row in report.rows}
-    lines = []
-    others: list[Any] = []
-    for layer in layers:
-        inside = [rows[path] for path in layer.weights]
-        if layer.path in shown:
-            lines.append(Line(layer.path, inside))
-        else:
-            others += inside
+    all_lines = [Line(layer.path, [rows[path] for path in layer.weights]) for layer in layers]
+    lines = [line for line in all_lines if line.name in shown]
+    others = [row for line in all_lines if line.name not in shown for row in line.rows]
     name = f"{len(layers) - len(lines)} other layers"
     return lines, [Line(name, others)] if others else []
 
@@ -173,12 +164,12 @@ def totals(report: Any) -> list[str]:
         lines.append(f"multiply-adds: {_macs(report, of_zeros)}")
         if report.each_alone:
             lines.append(f"zero groups are counted in each weight alone: {report.each_alone}")
-    units, heads = (sum(getattr(one, name) for one in report.layers) for name in ("units", "heads"))
+    units, heads = (_sum(name, report.layers) for name in ("units", "heads"))
     if units:
         dead = f"{report.dead_units:,} of {units:,}"
         lines.append(f"dead units and channels, which have no weight left: {dead}")
     if heads:
-        zero = sum(layer.zero_heads for layer in report.layers)
+        zero = _sum("zero_heads", report.layers)
         lines.append(f"attention heads that are zero: {zero:,} of {heads:,}")
     if report.tolerance:
         share = report.near_zeros / max(report.size, 1)
@@ -193,14 +184,9 @@ def totals(report: Any) -> list[str]:
 
 def _patterns(report: Any) -> list[str]:
     """N:M patterns that hold in all blocks of a weight, if one does."""
-    holding: dict[str, int] = {}
-    for row in report.rows:
-        for pattern, share in row.compliance.items():
-            holding[pattern] = holding.get(pattern, 0) + (share == 1.0)
-    found = [f"{pattern} in {count}" for pattern, count in holding.items() if count]
-    return [f"N:M pattern kept by whole weights: {', '.join(found)} of {len(report.rows)}"] * bool(
-        found
-    )
+    holding = Counter(p for row in report.rows for p, share in row.compliance.items() if share == 1)
+    found = ", ".join(f"{pattern} in {count}" for pattern, count in sorted(holding.items()))
+    return [f"N:M pattern kept by whole weights: {found} of {len(report.rows)}"] if found else []
 
 
 def _left(whole: int, left: int | None, of_zeros: str) -> str:

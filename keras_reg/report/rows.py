@@ -199,12 +199,11 @@ def fraction(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _columns() -> dict[str, Column]:
-    fields = dataclasses.fields(WeightSparsity)
-    return {one.name: one.metadata["column"] for one in fields if "column" in one.metadata}
-
-
-COLUMNS = _columns()
+COLUMNS: dict[str, Column] = {
+    field.name: field.metadata["column"]
+    for field in dataclasses.fields(WeightSparsity)
+    if "column" in field.metadata
+}
 REDUCTIONS = {name: one.reduction for name, one in COLUMNS.items() if one.reduction is not None}
 
 

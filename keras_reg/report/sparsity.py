@@ -11,10 +11,10 @@ import numpy as np
 from keras_reg import structure
 from keras_reg.report import penalties
 from keras_reg.report.analysis import analyze
-from keras_reg.report.compiled_counting import Reader
-from keras_reg.report.counting import Reading, Remainder, read_once
+from keras_reg.report.counting import Reading, read_once, values
 from keras_reg.report.rows import LayerSparsity, WeightSparsity
 from keras_reg.report.table import SparsityTable, table_of
+from keras_reg.structure.channels.left import Entries, Wiring
 
 __all__ = ["LayerSparsity", "SparsityTable", "WeightSparsity", "sparsity"]
 
@@ -79,65 +79,80 @@ class Meter:
         model: a built `keras.Model` or `keras.layers.Layer`. If its layers change, by quantization
             or LoRA, make another meter.
         tolerance: float in [0, 1].
-        over_time: bool. Whether it measures again and again: then the counting is compiled, and
-            each measure compared with the one before.
+        reader: `compiled_counting.Reader` for what measures again and again, or None: NumPy counts.
     Raises: TypeError or ValueError as `sparsity` says.
     """
 
-    def __init__(self, model: Any, tolerance: float = 0.0, over_time: bool = False):
+    def __init__(self, model: Any, tolerance: float = 0.0, reader: Any = None):
         self.tolerance = check_tolerance(tolerance)
         self.analysis = analyze(model)
         self._model = model
         self._terms = penalties.terms_of(model)
         lacking = penalties.lacking_zeros(self._terms)
-        self._is_hinted = [id(kernel.variable) in lacking for kernel in self.analysis.kernels]
-        self._tolerances = [tolerance or one * _HINT_TOLERANCE for one in self._is_hinted]
-        self._reader = Reader(self.analysis, self._tolerances) if over_time else None
-        self._first_zero: list[dict[str, np.ndarray]] = []
+        self._hinted = [one for one in self.analysis.kernels if id(one.variable) in lacking]
+        self._tolerances = [
+            tolerance or _HINT_TOLERANCE * (id(kernel.variable) in lacking)
+            for kernel in self.analysis.kernels
+        ]
+        self._reader = reader and reader(self.analysis, self._tolerances)
+        self._wiring: Wiring | None = None
+        self._unknown = ""
+        self._first_zero: dict[str, dict[str, np.ndarray]] = {}
+        self._measures = 0
         self._has_warned = False
-        self._remainder = Remainder(model, self.analysis.vectors)
 
     def measure(self, gradients: Any = None) -> SparsityTable:
         """Reads the weights as they are now."""
         reader = self._reader
         reading = reader.read() if reader else read_once(self.analysis, self._tolerances)
-        values = penalties.penalty_values(self._terms, is_compiled=reader is not None)
+        of_penalties = penalties.penalty_values(self._terms, is_compiled=reader is not None)
         hint = self._hint(reading)
         self._remember(reading)
-        if not self.tolerance:
-            kernels = [counts._replace(near=0) for counts in reading.kernels]
+        if not self.tolerance:  # What was near zero is of the hint alone.
+            kernels = {key: counts._replace(near=0) for key, counts in reading.kernels.items()}
             reading = reading._replace(kernels=kernels)
-        left = self._remainder.left(reading)
-        table = table_of(self.analysis, reading, self.tolerance, values, hint, left)
+        left = self._left(reading)
+        table = table_of(self.analysis, reading, self.tolerance, of_penalties, hint, left)
         self._warn(table)
         return table if gradients is None else self._with_stationarity(table, gradients)
 
     def first_zero(self) -> dict[str, dict[str, np.ndarray]]:
         """For each row the measure, from 0, in which each group was first all zero; -1: in none."""
-        paths = [kernel.path for kernel in self.analysis.kernels]
-        return dict(zip(paths, self._first_zero, strict=False))
+        return self._first_zero
 
     def _remember(self, reading: Reading) -> None:
         """Notes the groups that are zero now and were not before."""
-        if not self._first_zero:
-            both = [(counts.inputs, counts.outputs) for counts in reading.kernels]
-            never = [[np.full(len(side), -1) for side in sides] for sides in both]
-            self._first_zero = [
-                dict(zip(("inputs", "outputs"), sides, strict=True)) for sides in never
-            ]
-            self._measures = 0
-        for first, counts in zip(self._first_zero, reading.kernels, strict=True):
-            for side, known in first.items():
-                known[(known < 0) & ~getattr(counts, side)] = self._measures
+        for kernel, counts in zip(self.analysis.kernels, reading.kernels.values(), strict=True):
+            sides = {"inputs": counts.inputs, "outputs": counts.outputs}
+            never = {side: np.full(len(alive), -1) for side, alive in sides.items()}
+            known = self._first_zero.setdefault(kernel.path, never)
+            for side, alive in sides.items():
+                known[side][(known[side] < 0) & ~alive] = self._measures
         self._measures += 1
 
     def _hint(self, reading: Reading) -> str | None:
-        pairs = zip(self._is_hinted, self.analysis.kernels, reading.kernels, strict=True)
-        chosen = [(kernel.size, counts) for is_hinted, kernel, counts in pairs if is_hinted]
-        size, near = sum(size for size, _ in chosen), sum(counts.near for _, counts in chosen)
-        zeros = size - sum(counts.alive for _, counts in chosen)
-        is_due = bool(chosen) and zeros == 0 and near >= _HINT_SHARE * size
+        counts = [reading.kernels[id(kernel.variable)] for kernel in self._hinted]
+        size, near = sum(kernel.size for kernel in self._hinted), sum(one.near for one in counts)
+        has_zeros = sum(one.alive for one in counts) < size
+        is_due = bool(counts) and not has_zeros and near >= _HINT_SHARE * size
         return _HINT.format(share=near / size) if is_due else None
+
+    def _left(self, reading: Reading) -> Entries | str:
+        """What is left without the channels that do nothing, or why that is not known.
+
+        Without a row, column or scale that is zero all of them do something, and the graph of the
+        model is not read.
+        """
+        sides = [side for one in reading.kernels.values() for side in (one.inputs, one.outputs)]
+        scales = [reading.vectors[id(v)] for v in self.analysis.vectors if v.name == "gamma"]
+        if all(flags.all() for flags in (*sides, *scales)):
+            return Entries({}, None)
+        if self._wiring is None and not self._unknown:
+            try:
+                self._wiring = Wiring(self._model)
+            except Exception as error:  # What the code of a user's model raises is not known here.
+                self._unknown = f"{error}" or type(error).__name__
+        return self._wiring.left(values) if self._wiring else self._unknown
 
     def _warn(self, table: SparsityTable) -> None:
         bad = [row.path for row in table if row.invalid]
@@ -150,17 +165,16 @@ class Meter:
 
     def _with_stationarity(self, table: SparsityTable, gradients: Any) -> SparsityTable:
         given = _by_variable(self._model, gradients)
-        found = {}
-        for term in self._terms:
-            if id(term.variable) in given:
-                result = penalties.distance(term, given[id(term.variable)])
-                found[id(term.variable)] = result or (None, None)
-        rows = tuple(
-            dataclasses.replace(row, stationarity=distance, accidental=accidental)
-            for row, kernel in zip(table, self.analysis.kernels, strict=True)
-            for distance, accidental in [found.get(id(kernel.variable), (None, None))]
-        )
-        return dataclasses.replace(table, rows=rows)
+        found = {
+            term.key: penalties.distance(term, given[term.key])
+            for term in self._terms
+            if term.key in given
+        }
+        rows = []
+        for row, kernel in zip(table, self.analysis.kernels, strict=True):
+            distance, accidental = found.get(id(kernel.variable)) or (None, None)
+            rows.append(dataclasses.replace(row, stationarity=distance, accidental=accidental))
+        return dataclasses.replace(table, rows=tuple(rows))
 
 
 def check_tolerance(tolerance: float) -> float:

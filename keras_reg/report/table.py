@@ -1,6 +1,7 @@
 """SparsityTable: what `sparsity(model)` returns."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from rich.console import Console, Group
 
 from keras_reg.report import export, rendering
 from keras_reg.report.analysis import Analysis, Layer
-from keras_reg.report.counting import Left, Reading, alive_units
+from keras_reg.report.counting import Reading, alive_units
 from keras_reg.report.rows import LayerSparsity, WeightSparsity, fraction, row_of
+from keras_reg.structure.channels.left import Entries
 from keras_reg.structure.graph import product, total
 
 
@@ -197,8 +199,8 @@ def table_of(
     reading: Reading,
     tolerance: float,
     penalties: dict[int, float],
-    hint: Any,
-    left: Left,
+    hint: str | None,
+    left: Entries | str,
 ) -> SparsityTable:
     """The table of what was read in a model.
 
@@ -208,50 +210,49 @@ def table_of(
         tolerance: float.
         penalties: the value of the penalties on each variable, by its `id`.
         hint: str or None.
-        left: entries of variables that are left, or why that is not known.
+        left: what is left without the channels that do nothing, or why that is not known.
     """
-    rows = tuple(
-        dataclasses.replace(row_of(kernel, counts), penalty=penalties.get(id(kernel.variable)))
-        for kernel, counts in zip(analysis.kernels, reading.kernels, strict=True)
-    )
-    owned = {id(kernel.variable): row for kernel, row in zip(analysis.kernels, rows, strict=True)}
-    layers = tuple(_layer(layer, owned, analysis, reading, penalties) for layer in analysis.layers)
+    rows = {
+        id(kernel.variable): dataclasses.replace(
+            row_of(kernel, reading.kernels[id(kernel.variable)]),
+            penalty=penalties.get(id(kernel.variable)),
+        )
+        for kernel in analysis.kernels
+    }
+    layers = tuple(_layer(layer, rows, reading, penalties) for layer in analysis.layers)
     value = sum(penalties.values()) if penalties else None
-    table = SparsityTable(rows, layers, tolerance, value, hint, each_alone=left.unknown)
-    return table if left.unknown else _compact(table, analysis, left)
+    table = SparsityTable(tuple(rows.values()), layers, tolerance, value, hint)
+    if isinstance(left, str):
+        return dataclasses.replace(table, each_alone=left)
+    return _compact(table, analysis, left)
 
 
-def _compact(table: SparsityTable, analysis: Analysis, left: Left) -> SparsityTable:
+def _compact(table: SparsityTable, analysis: Analysis, left: Entries) -> SparsityTable:
     """The table with what is left of all layers together."""
-    gone = sum(
-        (product(tuple(variable.shape)) or 0) - left.of(variable)
-        for layer in analysis.layers
-        for variable in layer.variables
-    )
-    of_kernels = [product((left.of(one.variable), one.uses)) for one in analysis.kernels]
+    owned = [variable for layer in analysis.layers for variable in layer.variables]
+    sizes = {id(variable): math.prod(variable.shape) for variable in owned}
+    entries = {**sizes, **left.entries}
     rows = total([row.macs_left for row in table.rows])
     layers = total([layer.macs_left for layer in table.layers])
     scores = None if rows is None or layers is None else layers - rows
     if scores is not None and left.scores is not None:
         scores = left.scores
+    of_kernels = [product((entries[id(one.variable)], one.uses)) for one in analysis.kernels]
     return dataclasses.replace(
         table,
-        compact_parameters=table.parameters - gone,
+        compact_parameters=sum(entries[key] for key in sizes),
         compact_macs=total([*of_kernels, scores]),
     )
 
 
-def _layer(
-    layer: Layer, owned: dict, analysis: Analysis, reading: Reading, penalties: dict
-) -> LayerSparsity:
-    rows = [owned[id(variable)] for variable in layer.variables if id(variable) in owned]
+def _layer(layer: Layer, all_rows: dict, reading: Reading, penalties: dict) -> LayerSparsity:
+    rows = [all_rows[id(variable)] for variable in layer.variables if id(variable) in all_rows]
     values = [penalties[id(v)] for v in layer.variables if id(v) in penalties]
     units, heads = (sum(one.number for one in some) for some in (layer.units, layer.heads))
     alive, alive_heads = (
-        sum(alive_units(one, analysis, reading) for one in some)
-        for some in (layer.units, layer.heads)
+        sum(alive_units(one, reading) for one in some) for some in (layer.units, layer.heads)
     )
-    parameters = sum(product(tuple(variable.shape)) or 0 for variable in layer.variables)
+    parameters = sum(math.prod(variable.shape) for variable in layer.variables)
     size = sum(row.size for row in rows)
     left = total([row.left for row in rows])
     # Without heads there are no scores, known or not.
@@ -259,18 +260,18 @@ def _layer(
     return LayerSparsity(
         layer.path,
         layer.kind,
-        tuple(row.path for row in rows),
-        parameters,
-        size,
-        sum(row.zeros for row in rows),
-        None if left is None else parameters - size + left,
-        units,
-        units - alive,
-        heads,
-        heads - alive_heads,
-        total([*(row.macs for row in rows), scores]),
-        total([*(row.macs_left for row in rows), scores_left]),
-        sum(values) if values else None,
+        weights=tuple(row.path for row in rows),
+        parameters=parameters,
+        size=size,
+        zeros=sum(row.zeros for row in rows),
+        left=None if left is None else parameters - size + left,
+        units=units,
+        dead_units=units - alive,
+        heads=heads,
+        zero_heads=heads - alive_heads,
+        macs=total([*(row.macs for row in rows), scores]),
+        macs_left=total([*(row.macs_left for row in rows), scores_left]),
+        penalty=sum(values) if values else None,
     )
 
 

@@ -97,7 +97,7 @@ def _read(model: Any, found: Calls, times: int) -> None:
     models: dict[int, Any] = {}
     uses: dict[int, list[list[Shape]]] = {}
     # An output of the model is a use too.
-    users: dict[int, list[Any]] = {id(tensor): [None] for tensor in _outputs(model)}
+    users: dict[int, list[Any]] = {id(tensor): [None] for tensor in _tensors(model, "outputs")}
     nodes = [node for node in _nodes(model) if not node.is_input]
     for node in nodes:
         layer, shapes = node.operation, [tuple(tensor.shape) for tensor in node.input_tensors]
@@ -115,7 +115,8 @@ def _read(model: Any, found: Calls, times: int) -> None:
     found.followers.update({key: after[0] for key, after in followers.items() if len(after) == 1})
     for key, inner in models.items():
         # Its own graph holds the shapes it was made for. Called on others it is left unknown.
-        if all(_same(shapes, _input_shapes(inner)) for shapes in uses[key]):
+        made = [tuple(tensor.shape)[1:] for tensor in _tensors(inner, "inputs")]
+        if all([shape[1:] for shape in shapes] == made for shapes in uses[key]):
             _read(inner, found, times * len(uses[key]))
 
 
@@ -125,12 +126,8 @@ def _nodes(model: Any) -> list[Any]:
     return nodes_of(model) if owner.__module__.startswith("keras.") else []
 
 
-def _outputs(model: Any) -> list[Any]:
-    return getattr(model, "outputs", None) or []
-
-
-def _input_shapes(model: Any) -> list[Shape]:
-    return [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
+def _tensors(model: Any, name: str) -> list[Any]:
+    return getattr(model, name, None) or []
 
 
 def _flat_shapes(shapes: Any) -> list[Shape]:
@@ -139,10 +136,6 @@ def _flat_shapes(shapes: Any) -> list[Shape]:
     if all(length is None or isinstance(length, int) for length in shapes):
         return [tuple(shapes)]
     return [flat for shape in shapes for flat in _flat_shapes(shape)]
-
-
-def _same(called: list[Shape], made: list[Shape]) -> bool:
-    return [shape[1:] for shape in called] == [shape[1:] for shape in made]
 
 
 def output_shapes(layer: Any, shapes: list[Shape]) -> list[Shape]:

@@ -76,13 +76,10 @@ def layout_of(layer: Any, name: str, shape: tuple[int, ...]) -> Layout:
     """
     rule = rule_of(layer, "layout")
     known = None if rule is None else rule(layer, name, shape)
-    return known or _experts_layout(layer, shape) or plain_layout(shape)
-
-
-def _experts_layout(layer: Any, shape: tuple[int, ...]) -> Layout | None:
-    """That of the kernels of a mixture of experts, which lie one behind the other: KerasHub's."""
-    is_one_each = len(shape) == 3 and getattr(layer, "num_experts", None) == shape[0]
-    return Layout(shape, shared=(0,), inputs=(1,), outputs=(2,)) if is_one_each else None
+    if known is None and len(shape) == 3 and getattr(layer, "num_experts", None) == shape[0]:
+        # KerasHub's mixtures of experts, whose kernels lie one behind the other.
+        return Layout(shape, shared=(0,), inputs=(1,), outputs=(2,))
+    return known or plain_layout(shape)
 
 
 def einsum_labels(equation: str) -> tuple[str, str, str]:
@@ -175,13 +172,10 @@ def weights_alone(
     """
     variables = list(variables)
     weights = []
-    names = names_once(variables) if names is None else names
-    for variable, name in zip(variables, names, strict=True):
+    for variable, name in zip(variables, names or names_once(variables), strict=True):
         shape, known = tuple(variable.shape), axes.get(name)
-        if known:
-            layout: Layout | None = Layout(shape, *map(tuple, known))
-        else:
-            layout = layout_from_path(path_of(variable), shape)
+        from_path = layout_from_path(path_of(variable), shape)
+        layout = Layout(shape, *map(tuple, known)) if known else from_path
         weights.append(Weight(variable, name, layout, known != [] and is_kernel(variable)))
     return weights
 

@@ -94,6 +94,12 @@ def rule_of(layer: Any, name: str) -> Any:
     return registered(layer, name)[1]
 
 
+def asked(layer: Any, name: str, *arguments: Any) -> Any:
+    """What the rule of this name says of a layer; None if there is none."""
+    rule = rule_of(layer, name)
+    return None if rule is None else rule(layer, *arguments)
+
+
 def registered(layer: Any, name: str) -> tuple[type | None, Any]:
     """The class that a layer has a rule from, its own or its nearest parent, and the rule."""
     for kind in type(layer).__mro__:
