@@ -31,6 +31,36 @@ kr.schedules.by_depth(lambda step: 0.1, index=0, depth=4)
 kr.optimizers.Proximal("adam", {"a/kernel": kr.regularizers.L1(lambda step: 1e-3)})
 kr.schedules.plot(lambda step: 0.1, kr.schedules.Linear(0.0, 0.5, steps=100))
 """
+# Calls that docstrings allow and no page shows.
+CALLS = """
+def build() -> keras.Sequential:
+    return keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+
+one, x, y = build(), np.ones((8, 3)), np.ones((8, 2))
+several = {"one": build(), "other": build()}
+kr.sparsity(layers.Dense(2), gradients={"kernel": x})
+kr.sparsity(one, gradients=[x, None]).to_json("table.json")
+kr.compare(several, x, y, metrics=("mae", lambda y, found: 0.0), training=(x, y), formats="onnx")
+kr.evaluation.check_export(one, "onnx", x, path="one.onnx").difference
+rules = {kr.channels(one): kr.regularizers.GroupLasso(0.1), "a/bias": kr.regularizers.L1(0.1)}
+kr.optimizers.Proximal(keras.optimizers.Adam(), rules, metric="diagonal", model=one)
+kr.optimizers.Proximal("adam", kr.regularizers.TopK(lambda step: 0.5), latent=True)
+kr.optimizers.Proximal("adam", kr.regularizers.NM(2, 4), every=2, latent=True)
+kr.regularize(one, {"a/kernel": kr.regularizers.L2(1)}, strict=True)
+kr.callbacks.TargetSparsity(1, until=1, scope="a.*", of="channels")
+kr.callbacks.Refit(at=0.5, learning_rate=kr.schedules.Cosine(1e-2, 1e-4, steps=10))
+kr.callbacks.SparsityReport(path="report.jsonl", frequency="batch", per_weight=True)
+small = kr.compact(one, multiple_of=8, low_rank=True, exact_norms=True, verify=x)
+print(kr.compacting.removable(small, verify=None).resized)
+found = kr.selection.path(build, x, y, kr.regularizers.L1(), epochs=2, strengths=[1, 0.1], folds=3)
+kr.selection.paths({"one": (build, kr.regularizers.L1())}, x, y, epochs=2)
+print(found.at(zeros=0.9))
+kr.selection.stability(build, x, y, kr.regularizers.GroupLasso(), epochs=2, folder="runs")
+kr.selection.PathClassifier(build, kr.regularizers.L1(), scoring="accuracy").fit(x, y)
+kr.structure.register(layers.Dense, uses=lambda layer, shapes: 1, regularizers={"a": "b"})
+with kr.layers.mc_dropout(one, seed=3):
+    one(x)
+"""
 RULES = {
     "reportArgumentType",
     "reportAttributeAccessIssue",
@@ -103,7 +133,7 @@ def line(diagnostic: dict) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for stem, text in (*pages(), *docstrings(), ("functions", HEAD + FUNCTIONS)):
+        for stem, text in (*pages(), *docstrings(), ("calls", HEAD + FUNCTIONS + CALLS)):
             (folder / f"{stem.replace('.', '_')}.py").write_text(text, encoding="utf8")
         found = check(folder)
     print(*found, f"{len(found)} refused", sep="\n")

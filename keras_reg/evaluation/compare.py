@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -192,7 +192,7 @@ def _as_html(title: str | None, cells: list[list[str]]) -> str:
 
 
 def compare(
-    models: dict[str, keras.Model],
+    models: Mapping[str, keras.Model],
     x: Any,
     y: Any,
     metrics: Sequence[Metric],
@@ -236,7 +236,7 @@ def compare(
         >>> table["plain"].parameters, table["plain"].macs
         (8, 6)
     """
-    if not isinstance(models, dict) or not models:
+    if not isinstance(models, Mapping) or not models:
         raise ValueError(f"Expected a dict from names to models. Received: models={models!r}")
     for model in models.values():
         check_built(model)

@@ -26,7 +26,9 @@ _HINT = (
 )
 
 
-def sparsity(model: keras.Model, tolerance: float = 0.0, gradients: Any = None) -> SparsityTable:
+def sparsity(
+    model: keras.layers.Layer, tolerance: float = 0.0, gradients: Any = None
+) -> SparsityTable:
     """Counts what is zero in every kernel and embedding matrix of a model, frozen ones too.
 
     Biases, normalization and counters have no row: their zeros are starting values, not sparsity.
