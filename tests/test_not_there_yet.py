@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from small_model import data, dense_model, fit
 
+from keras_reg import regularize
 from keras_reg.optimizers import FixedSupport, Proximal
 from keras_reg.regularizers import L1
 
@@ -170,3 +171,11 @@ def test_patterns_name_the_same_weights_of_a_loaded_model(build, pattern, tmp_pa
         one.fit(x, y, shuffle=False, verbose=0)
     assert_same_weights(model, loaded)
     assert_same_weights(model, again)
+
+
+def test_a_path_of_before_saving_is_told_what_it_is_now(tmp_path):
+    loaded = saved_and_loaded(in_sequential(), tmp_path / "model.keras")
+    with pytest.raises(
+        ValueError, match=r"nearest: .*hidden/kernel.*'hidden/k.\*' matches: when Ke"
+    ):
+        regularize(loaded, {"net/hidden/k.*": L1(0.1)})

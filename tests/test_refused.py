@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+import keras_reg as kr
 from keras_reg import channels, regularize, regularizers, sparsity
 from keras_reg.layers import ScheduledDropout
 from keras_reg.optimizers import Proximal
@@ -68,6 +69,31 @@ REFUSED = {
         lambda: set_on(ScheduledDropout(0.5), "rate", 7),
         ValueError,
         "Received: rate=7",
+    ),
+    "a threshold below 0": (
+        lambda: kr.ops.soft_threshold(ops.ones(3), -1),
+        ValueError,
+        "`threshold` >= 0. Received: threshold=-1",
+    ),
+    "a capped threshold below 0": (
+        lambda: kr.ops.capped_soft_threshold(ops.ones(3), -0.5, 1.0),
+        ValueError,
+        "threshold=-0.5",
+    ),
+    "more than there are": (
+        lambda: kr.ops.largest(ops.ones(3), 5),
+        ValueError,
+        "`count` to be a whole number from 0 to 3. Received: count=5",
+    ),
+    "part of a count": (
+        lambda: kr.ops.largest_of_all([ops.ones(3)], 1.5),
+        ValueError,
+        "count=1.5",
+    ),
+    "a rate of 2 of an operation": (
+        lambda: kr.ops.dropout(ops.ones(3), 2.0, 1, 0),
+        ValueError,
+        "0 <= `rate` <= 1. Received: rate=2.0",
     ),
     "channels of nothing": (lambda: channels(None), ValueError, "keras.Model. Received: NoneType"),
     "channels in a loss": (regularize_channels, ValueError, "Give them to.*Proximal"),

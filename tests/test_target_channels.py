@@ -4,13 +4,16 @@ import channel_models
 import keras
 import numpy as np
 import pytest
+from catalogue import penalty_classes
 from keras import layers, ops
 
 import keras_reg as kr
 from keras_reg.callbacks import TargetSparsity
 from keras_reg.callbacks.counted import counted
+from keras_reg.ops.grouping import Within
 from keras_reg.optimizers import Proximal
-from keras_reg.regularizers import L1, L2, MCP, GroupLasso, TopK
+from keras_reg.regularizers import L0, L1, L2, MCP, GroupLasso, TopK
+from keras_reg.regularizers.radial import RadialPenalty
 
 
 def network():
@@ -171,3 +174,24 @@ def test_shares_of_models_of_other_kinds(name):
     for of, count in counts.items():
         left = getattr(after, of) / getattr(before, of)
         assert count.share() == pytest.approx(1 - left, abs=1e-6)
+
+
+@pytest.mark.parametrize("cls", penalty_classes(RadialPenalty), ids=lambda cls: cls.__name__)
+def test_zeros_ahead_are_those_of_the_steps_one_after_the_other(cls):
+    penalty = cls(0.5, group_axis=-1)
+    w = np.random.default_rng(0).normal(0, 1, (4, 200)) * np.geomspace(0.001, 1, 200)
+    now, grouping = ops.array(w, "float32"), Within([w.shape], [-1])
+    (seen,) = penalty.zeros_ahead([now], grouping, ops.array(0.01), ops.array(40.0), 0)
+    for _ in range(40):
+        now = penalty.prox(now, 0.01)
+    zero = np.all(ops.convert_to_numpy(now) == 0, axis=0)
+    assert np.mean(ops.convert_to_numpy(seen).ravel() != zero) <= 0.02
+    assert zero.any() == (cls is not L2)
+
+
+@pytest.mark.parametrize("penalty", [L0(0.1), MCP(0.1, gamma=0.5)], ids=["L0", "MCP"])
+def test_penalties_that_are_not_convex_are_steered_to_the_target(penalty):
+    model = compiled(lambda channels: {channels: penalty})
+    steer = TargetSparsity(0.5, until=4, of="channels")
+    fit(model, steer, epochs=6)
+    assert 0.4 <= steer._counted.share() <= 0.8

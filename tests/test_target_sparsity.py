@@ -115,6 +115,17 @@ def test_no_proximal_is_refused():
         fit(model_with("sgd"), TargetSparsity(0.5, 4), epochs=1)
 
 
+def test_two_that_steer_one_optimizer_are_refused_before_training():
+    model = model_with(steered())
+    both = [TargetSparsity(0.5, 2), TargetSparsity(0.9, 2, scope="hidden/kernel")]
+    with pytest.raises(ValueError, match=r"(?s)one TargetSparsity.*0\.5.*0\.9.*hidden/kernel"):
+        fit(model, *both, epochs=1)
+    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == 0
+    # One after the other is no conflict, nor is the same one again.
+    for steer in (*both, both[1]):
+        fit(model, steer, epochs=1)
+
+
 def test_pattern_that_names_nothing_is_refused():
     with pytest.raises(ValueError, match=r"'hiden/kernel'.*hidden/kernel"):
         fit(model_with(steered()), TargetSparsity(0.5, 4, scope="hiden/kernel"), epochs=1)

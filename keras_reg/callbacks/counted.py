@@ -8,7 +8,16 @@ from typing import Any
 from keras import ops
 
 from keras_reg import structure
-from keras_reg.ops.backend import compiled, read
+from keras_reg.callbacks.ahead import (
+    count_groups,
+    groups_after,
+    groups_ahead,
+    is_alone,
+    scalars,
+    shrunk,
+    weights_after,
+)
+from keras_reg.ops.backend import read
 from keras_reg.ops.budgets import Budget, joined
 from keras_reg.ops.grouping import Across, Grouping, Within
 from keras_reg.optimizers import Proximal
@@ -26,6 +35,9 @@ class Counted(abc.ABC):
         entries: the penalties, and what they act on, by which weights become zero.
     """
 
+    # Counts what is zero after a proximal step.
+    _count_after: Callable
+
     def __init__(self, optimizer: Proximal, entries: Sequence[Entry]):
         self._optimizer, self._entries = optimizer, list(entries)
         self._penalties = tuple(entry.penalty for entry in entries)
@@ -35,16 +47,13 @@ class Counted(abc.ABC):
     def share(self) -> float:
         """The share of what is counted that is zero, or gone, now."""
 
-    def share_ahead(self, batches: float, scale: float) -> float:
-        """The share if the penalties alone act for some batches, and no gradient.
-
-        Args:
-            batches: float. How many.
-            scale: float. The `strength_scale` with which they act.
-        """
-        steps, iteration = self._steps(batches * scale), read(self._optimizer.iterations)
-        count = self._count_of(all(penalty.compilable for penalty in self._penalties))
-        numbers = count(self._values(), steps, iteration, self._penalties, self._groupings)
+    def _share_after(self, batches: float) -> float:
+        """The share after one proximal step, as long as those of some batches."""
+        iteration = read(self._optimizer.iterations)
+        steps = [batches * length / number for length, number in self._each_step()]
+        numbers = self._count_after(
+            self._values(), scalars(steps), iteration, self._penalties, self._groupings
+        )
         return self._share_of(ops.convert_to_numpy(numbers).tolist())
 
     def land(self, target: float) -> None:
@@ -52,27 +61,23 @@ class Counted(abc.ABC):
 
         What that step only shrinks stays as it is, and so does all if no step reaches the share.
         """
-        length = _least(lambda length: self.share_ahead(length, 1.0) >= target)
+        length = _least(lambda length: self._share_after(length) >= target)
         if length is None:
             return
         iteration = read(self._optimizer.iterations)
-        steps = self._steps(length)
+        steps = scalars([length * one / number for one, number in self._each_step()])
         for entry, ws, step in zip(self._entries, self._values(), steps, strict=True):
             if has_strength(entry.penalty):
-                shrunk = _shrunk(ws, step, iteration, entry.penalty, entry.grouping)
-                for variable, w in zip(entry.variables, shrunk, strict=True):
+                made = shrunk(ws, step, iteration, entry.penalty, entry.grouping)
+                for variable, w in zip(entry.variables, made, strict=True):
                     self._optimizer.zero_out(variable, ops.equal(w, 0))
 
-    def _steps(self, batches: float) -> list[Any]:
-        lengths = [self._optimizer.travel_of(entry.variables[0]) for entry in self._entries]
-        return [ops.convert_to_tensor(length * batches, "float32") for length in lengths]
+    def _each_step(self) -> list[tuple[float, int]]:
+        """The length of each entry's proximal steps, and the batches for one."""
+        return [self._optimizer.step_of(entry.variables[0]) for entry in self._entries]
 
     def _values(self) -> list[list[Any]]:
         return [[read(variable) for variable in entry.variables] for entry in self._entries]
-
-    @abc.abstractmethod
-    def _count_of(self, is_compilable: bool) -> Callable:
-        """The function that counts what is zero after proximal steps, compiled if it can be."""
 
     @abc.abstractmethod
     def _share_of(self, zeros: Sequence[int]) -> float:
@@ -104,7 +109,7 @@ def counted(model: Any, optimizer: Proximal, scope: str, of: str) -> Counted:
         return _Weights(model, optimizer, scope)
     entries = optimizer.entries(model.trainable_variables)
     if of == "groups":
-        return _Groups(optimizer, _named(_grouped(entries), model, scope), of)
+        return Groups(optimizer, _named(_grouped(entries), model, scope), of)
     on_channels = [entry for entry in entries if isinstance(entry.grouping, Across)]
     if not on_channels:
         raise ValueError(
@@ -112,12 +117,14 @@ def counted(model: Any, optimizer: Proximal, scope: str, of: str) -> Counted:
             "{keras_reg.channels(model): GroupLasso(0.1)})`. Received: "
             f"{list(dict.fromkeys(entry.penalty for entry in entries))}"
         )
-    kind = _Groups if of == "channels" else _Costs
+    kind = Groups if of == "channels" else _Costs
     return kind(optimizer, on_channels, of)
 
 
 class _Weights(Counted):
     """Single weights of kernels and embedding matrices."""
+
+    _count_after = staticmethod(weights_after)
 
     def __init__(self, model: Any, optimizer: Proximal, scope: str):
         kernels = structure.kernels_of(model)
@@ -126,9 +133,9 @@ class _Weights(Counted):
         entries = optimizer.entries(model.trainable_variables)
         acting = [entry for entry in entries if any(id(v) in keys for v in entry.variables)]
         super().__init__(optimizer, [entry for entry in acting if has_strength(entry.penalty)])
-        shrunk = [variable for entry in self._entries for variable in entry.variables]
-        self._is_counted = [id(variable) in keys for variable in shrunk]
-        others = keys - {id(variable) for variable in shrunk}
+        steered = [variable for entry in self._entries for variable in entry.variables]
+        self._is_counted = [id(variable) in keys for variable in steered]
+        others = keys - {id(variable) for variable in steered}
         self._others = [variable for variable in self._variables if id(variable) in others]
         self._penalty_of = {
             id(variable): penalty
@@ -139,9 +146,6 @@ class _Weights(Counted):
 
     def share(self) -> float:
         return int(count_zeros(self._variables).sum()) / self._total
-
-    def _count_of(self, is_compilable: bool) -> Callable:
-        return _compiled_weights_ahead if is_compilable else _weights_ahead
 
     def _share_of(self, zeros: Sequence[int]) -> float:
         counted = [n for n, is_counted in zip(zeros, self._is_counted, strict=True) if is_counted]
@@ -179,8 +183,10 @@ class _Weights(Counted):
             )
 
 
-class _Groups(Counted):
+class Groups(Counted):
     """The groups of penalties, of one variable or of several."""
+
+    _count_after = staticmethod(groups_after)
 
     def __init__(self, optimizer: Proximal, entries: Sequence[Entry], of: str):
         super().__init__(optimizer, entries)
@@ -190,6 +196,22 @@ class _Groups(Counted):
 
     def share(self) -> float:
         return self._share_of(self._zeros())
+
+    def share_ahead(self, batches: float, scale: float) -> float:
+        """The share if the penalties alone act for some batches, and no gradient.
+
+        Args:
+            batches: float. How many.
+            scale: float. The `strength_scale` with which they act.
+        """
+        each = self._each_step()
+        steps = scalars([scale * length for length, _ in each])
+        times = scalars([batches / number for _, number in each])
+        iteration = read(self._optimizer.iterations)
+        numbers = groups_ahead(
+            self._values(), steps, times, iteration, self._penalties, self._groupings
+        )
+        return self._share_of(ops.convert_to_numpy(numbers).tolist())
 
     def all_steered_are_zero(self) -> bool:
         each = zip(self._zeros(), self._sizes, self._steered, strict=True)
@@ -212,18 +234,15 @@ class _Groups(Counted):
                 f"{self._of} that the penalties can remove. Received: target={target}"
             )
 
-    def _count_of(self, is_compilable: bool) -> Callable:
-        return _compiled_groups_ahead if is_compilable else _groups_ahead
-
     def _share_of(self, zeros: Sequence[int]) -> float:
         return sum(zeros) / sum(self._sizes)
 
     def _zeros(self) -> list[int]:
         """How many groups of each set are zero now."""
-        return ops.convert_to_numpy(_count(self._values(), self._groupings)).tolist()
+        return ops.convert_to_numpy(count_groups(self._values(), self._groupings)).tolist()
 
 
-class _Costs(_Groups):
+class _Costs(Groups):
     """The parameters or multiply-adds of a model, of which those of zero channels are gone."""
 
     def __init__(self, optimizer: Proximal, entries: Sequence[Entry], of: str):
@@ -284,52 +303,10 @@ def _named(entries: list[Entry], model: Any, scope: str) -> list[Entry]:
 def _most_zero_groups(entry: Entry) -> list[int]:
     """How many groups of each set the penalty makes zero, however strong it gets."""
     grouping = _grouping(entry)
-    is_alone = _is_alone(grouping)
-    shrunk = at_its_strongest(entry.penalty, entry.variables, None if is_alone else grouping)
-    return ops.convert_to_numpy(_count([shrunk], (grouping,))).tolist()
-
-
-def _is_alone(grouping: Grouping) -> bool:
-    """Whether groups are those of one variable, of which the penalty itself knows."""
-    return isinstance(grouping, Within) and len(grouping.counts) == 1
-
-
-def _count_groups(values: list[list[Any]], groupings: tuple[Grouping, ...]) -> Any:
-    zeros = [
-        zero for ws, grouping in zip(values, groupings, strict=True) for zero in grouping.zeros(ws)
-    ]
-    return ops.stack([ops.sum(ops.cast(one, "int32")) for one in zeros])
-
-
-_count = compiled(_count_groups, static_argnums=(1,))
-
-
-def _shrunk(ws: list[Any], step: Any, iteration: Any, penalty: Any, grouping: Any) -> list[Any]:
-    """Weights after a proximal step."""
-    ws = [ops.stop_gradient(w) for w in ws]
-    if grouping is None or _is_alone(grouping):
-        return [penalty.prox(w, step, iteration) for w in ws]
-    return penalty.prox_of_groups(ws, grouping, step, iteration)
-
-
-def _all_shrunk(
-    values: list[list[Any]], steps: list[Any], iteration: Any, penalties: Any, groupings: Any
-) -> list[list[Any]]:
-    each = zip(values, steps, penalties, groupings, strict=True)
-    return [_shrunk(ws, step, iteration, *how) for ws, step, *how in each]
-
-
-def _groups_ahead(*arguments: Any) -> Any:
-    return _count_groups(_all_shrunk(*arguments), arguments[-1])
-
-
-def _weights_ahead(*arguments: Any) -> Any:
-    shrunk = [w for ws in _all_shrunk(*arguments) for w in ws]
-    return ops.stack([ops.sum(ops.cast(ops.equal(w, 0), "int32")) for w in shrunk])
-
-
-_compiled_groups_ahead = compiled(_groups_ahead, static_argnums=(3, 4))
-_compiled_weights_ahead = compiled(_weights_ahead, static_argnums=(3, 4))
+    strongest = at_its_strongest(
+        entry.penalty, entry.variables, None if is_alone(grouping) else grouping
+    )
+    return ops.convert_to_numpy(count_groups([strongest], (grouping,))).tolist()
 
 
 def _least(is_enough: Callable[[float], bool]) -> float | None:

@@ -2,13 +2,14 @@
 
 import math
 import warnings
+import weakref
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_reg import schedules, structure
-from keras_reg.callbacks.counted import OF, Counted, counted
+from keras_reg.callbacks.counted import OF, Counted, Groups, counted
 from keras_reg.callbacks.epochs import check_epoch, epoch_of
 from keras_reg.optimizers.proximal import Proximal
 
@@ -34,6 +35,8 @@ FARTHEST = 1e6
 NEAR = 0.1
 # How far below the target the sparsity may be when a refit begins.
 SHORT = 0.02
+# The callback that last began to steer an optimizer.
+_STEERED_BY: weakref.WeakKeyDictionary[Any, weakref.ref] = weakref.WeakKeyDictionary()
 
 
 class TargetSparsity(keras.callbacks.Callback):
@@ -85,9 +88,9 @@ class TargetSparsity(keras.callbacks.Callback):
             parameters or multiply-adds of the model, of which those of zero channels are gone.
     Raises:
         ValueError: if an argument is out of range; when training starts, if the optimizer is no
-            `Proximal`, if the pattern names nothing, if there are no groups or channels to count,
-            if the multiply-adds are not all known, or if the penalties cannot reach the target: the
-            message says how far they can.
+            `Proximal` or another `TargetSparsity` steers it, if the pattern names nothing, if there
+            are no groups or channels to count, if the multiply-adds are not all known, or if the
+            penalties cannot reach the target: the message says how far they can.
     Warns: when it stops steering, when a refit begins far below the target, and of each penalized
         variable whose weights are all zero.
     Reference: Astrom & Hagglund, "Advanced PID Control", 2006, for the controller in its velocity
@@ -128,9 +131,21 @@ class TargetSparsity(keras.callbacks.Callback):
         self._forget()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Finds the optimizer, and what its penalties can reach."""
+        """Finds the optimizer, which no other callback may steer."""
         self._forget()
-        _proximal(self.model)
+        optimizer = _proximal(self.model)
+        other = _STEERED_BY.get(optimizer, lambda: None)()
+        # Keras gives the callbacks of one `fit` one dict.
+        if other not in (None, self) and self.params and other.params is self.params:
+            raise ValueError(
+                "Expected one TargetSparsity for an optimizer, which has one `strength_scale` for "
+                f"all of its penalties. Received: {other!r} and {self!r}"
+            )
+        _STEERED_BY[optimizer] = weakref.ref(self)
+
+    def __repr__(self) -> str:
+        until, scope, of = self.until, self.scope, self.of
+        return f"TargetSparsity({self.target:g}, until={until!r}, scope={scope!r}, of={of!r})"
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures where the epoch starts."""
@@ -221,7 +236,7 @@ class TargetSparsity(keras.callbacks.Callback):
         if now < self.target:
             return max(change, RISE) if done > by + farthest else change
         scale, counted = _scale_of(_proximal(self.model)), self._counted
-        assert counted is not None
+        assert isinstance(counted, Groups)
         is_at_rest = counted.share_ahead(farthest * steps, scale) <= now
         return max(change, -FALL) if is_at_rest else change
 
@@ -230,7 +245,7 @@ class TargetSparsity(keras.callbacks.Callback):
         scale = _scale_of(_proximal(self.model))
         self._largest = max(self._largest, scale)
         counted = self._counted
-        assert counted is not None
+        assert isinstance(counted, Groups)
 
         def is_enough(change: float) -> bool:
             return counted.share_ahead(batches, scale * math.exp(change)) >= wanted

@@ -1,5 +1,6 @@
 """What the dropout layers do to a tensor. The noise is drawn again for the gradient."""
 
+import numbers
 from typing import Any
 
 from keras import ops
@@ -21,6 +22,7 @@ def dropout(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None =
         step: int32 scalar; each one gives an unrelated mask.
         noise_shape: shape of the mask, which broadcasts against `x`. None: that of `x`.
     Shapes: result: as `x`, same dtype.
+    Raises: ValueError if the rate is a number out of range, not a tensor.
     Reference: Srivastava et al., JMLR 2014.
 
     Example:
@@ -29,6 +31,8 @@ def dropout(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None =
         >>> sorted(set(ops.convert_to_numpy(y).ravel().tolist()))
         [0.0, 2.0]
     """
+    if isinstance(rate, numbers.Real) and not 0 <= rate <= 1:
+        raise ValueError(f"Expected 0 <= `rate` <= 1. Received: rate={rate}")
     return _fast_dropout(x, rate, seed, step, noise_shape)
 
 

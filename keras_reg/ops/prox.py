@@ -1,6 +1,7 @@
 """Proximal operators that several penalties share."""
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ def soft_threshold(x: Any, threshold: Any) -> Any:
         x: float tensor.
         threshold: float or tensor >= 0 that broadcasts against `x`.
     Shapes: result: as `x`, same dtype.
+    Raises: ValueError if the threshold is a number below 0, not a tensor.
     Reference: Donoho, "De-noising by soft-thresholding", IEEE Trans. Inf. Theory 1995.
 
     Example:
@@ -26,6 +28,7 @@ def soft_threshold(x: Any, threshold: Any) -> Any:
         >>> keras.ops.convert_to_numpy(soft_threshold(x, 1.0)).tolist()
         [-2.0, 0.0, 1.0]
     """
+    _check_threshold(threshold)
     return x - ops.clip(x, -threshold, threshold)
 
 
@@ -41,6 +44,7 @@ def capped_soft_threshold(r: Any, threshold: Any, cap: float) -> Any:
         threshold: float or tensor >= 0 that broadcasts against `r`.
         cap: float > 0.
     Shapes: result: as `r`, same dtype.
+    Raises: ValueError if the threshold is a number below 0, not a tensor.
     Reference: Gong et al., "A General Iterative Shrinkage and Thresholding Algorithm for Non-convex
         Regularized Optimization Problems", ICML 2013.
 
@@ -50,6 +54,7 @@ def capped_soft_threshold(r: Any, threshold: Any, cap: float) -> Any:
         >>> keras.ops.convert_to_numpy(capped_soft_threshold(r, 1.0, 2.0)).tolist()
         [0.0, 1.0, 4.0]
     """
+    _check_threshold(threshold)
     both_zero = ops.sqrt(2.0 * cap * threshold)
     kept_from = ops.where(ops.less(threshold, 2.0 * cap), cap + threshold / 2.0, both_zero)
     return ops.where(ops.greater(r, kept_from), r, soft_threshold(r, threshold))
@@ -77,3 +82,8 @@ def shrink_norms(w: Any, group_axis: GroupAxis, shrink: Callable[[Any], Any]) ->
     """
     norms = ops.clip(group_norms(w, group_axis, keepdims=True), TINY, math.inf)
     return w * (shrink(norms) / norms)
+
+
+def _check_threshold(threshold: Any) -> None:
+    if isinstance(threshold, numbers.Real) and threshold < 0:
+        raise ValueError(f"Expected `threshold` >= 0. Received: threshold={threshold}")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ def largest(x: Any, count: Any) -> Any:
         x: float tensor of any rank. A NaN counts as the largest.
         count: int or int32 scalar, from 0 to the number of elements.
     Shapes: result: as `x`, bool.
+    Raises: ValueError if the count is no such number. That of a tensor is clipped.
 
     Example:
         >>> import keras
@@ -44,7 +46,8 @@ def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
         tensors: float tensors of any rank, of one dtype. A NaN counts as the largest.
         count: int or int32 scalar, from 0 to the number of elements.
     Shapes: result: a tensor of bool for each of `tensors`, of its shape.
-    Raises: ValueError if there are 2**31 elements or more.
+    Raises: ValueError if there are 2**31 elements or more, or the count is no such number. That of
+        a tensor is clipped.
 
     Example:
         >>> import keras
@@ -55,6 +58,11 @@ def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
     size = sum(math.prod(x.shape) for x in tensors)
     if size >= 2**31:
         raise ValueError(f"Expected fewer than 2**31 elements to rank together. Received: {size}")
+    is_number = isinstance(count, numbers.Real)
+    if is_number and not (0 <= count <= size and float(count).is_integer()):
+        raise ValueError(
+            f"Expected `count` to be a whole number from 0 to {size}. Received: count={count}"
+        )
     return _largest_of_all(list(tensors), ops.clip(ops.cast(count, "int32"), 0, size))
 
 

@@ -227,15 +227,17 @@ class Proximal(Wrapper):
         """
         return self._rules.entries(self._own(variables))
 
-    def travel_of(self, variable: Any) -> float:
-        """How far the proximal steps go in one batch, at the learning rate of now.
+    def step_of(self, variable: Any) -> tuple[float, int]:
+        """How long a proximal step is at the learning rate of now, and after how many batches.
 
         With a momentum: once it has come up to speed.
 
         Args:
             variable: a variable on which a penalty acts.
         """
-        return steady_length(self._owner(variable))
+        owner = self._owner(variable)
+        batches = self.every * (owner.gradient_accumulation_steps or 1)
+        return steady_length(owner) * self.every, batches
 
     def _own(self, variables: Iterable[Any]) -> list[Any]:
         variables = list(variables)

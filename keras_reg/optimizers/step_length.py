@@ -51,14 +51,14 @@ def _momentum(optimizer: Any) -> float:
 
 
 def steady_length(optimizer: Any) -> float:
-    """How far an optimizer moves a weight of gradient 1 in a batch, once its momentum is steady.
+    """How far an optimizer moves a weight of gradient 1 in an update, at a steady momentum.
 
     Example:
         >>> round(steady_length(keras.optimizers.SGD(0.1, momentum=0.5)), 6)
         0.2
     """
     rate = float(ops.convert_to_numpy(optimizer.learning_rate))
-    return rate / (1.0 - _momentum(optimizer)) / (optimizer.gradient_accumulation_steps or 1)
+    return rate / (1.0 - _momentum(optimizer))
 
 
 class StepLength:

@@ -4,6 +4,8 @@ import abc
 import math
 from typing import Any
 
+import numpy as np
+
 from keras_reg import schedules
 from keras_reg.ops import arrays as ops
 from keras_reg.ops.grouping import Grouping
@@ -26,6 +28,9 @@ from keras_reg.regularizers.group_weights import (
     set_weights,
 )
 from keras_reg.regularizers.penalty import Penalty
+
+# The points at which an integral over norms is evaluated.
+_PARTS = 32
 
 
 class RadialPenalty(Penalty):
@@ -67,6 +72,40 @@ class RadialPenalty(Penalty):
         self.group_axis = check_group_axis(group_axis)
         self.size_scaling = schedules.check_flag(size_scaling, "size_scaling")
         self.weights = check_weights(weights)
+
+    def zeros_ahead(
+        self, ws: list[Any], grouping: Grouping, step: Any, times: Any, iteration: Any
+    ) -> list[Any]:
+        """Which groups several proximal steps, one after the other, make zero: bools for each set.
+
+        A group is zero after the first, or it flows to zero, by dr/dt = -strength * phi'(r). One
+        step as long as all of them gives the same for a norm. Where phi is concave it makes more
+        zero: it jumps over the r that short steps leave as they are.
+
+        Args:
+            ws: float tensors of one dtype.
+            grouping: which of their weights form each group.
+            step: scalar. The length of one step.
+            times: scalar. How many.
+            iteration: integer scalar. What a schedule is evaluated at.
+        """
+        scale = self._scale(step, iteration, ws[0].dtype)
+        factors: list[Any] = set_weights(grouping, self.size_scaling)
+        if self.weights is not None:
+            factors = [self._factors(ws[0], keepdims=True)]
+        zeros = []
+        for r, factor in zip(grouping.norms(ws), factors, strict=True):
+            length = scale * factor
+            at_once = ops.equal(self._prox(ops.maximum(r, TINY), length), 0.0)
+            flows = ops.less_equal(self._time_to_zero(r), times * length)
+            zeros.append(ops.logical_or(ops.equal(r, 0.0), ops.logical_or(at_once, flows)))
+        return zeros
+
+    def _time_to_zero(self, r: Any) -> Any:
+        """How long norms r take to reach zero by dr/dt = -phi'(r); infinite if they never do."""
+        middles = ops.as_given((np.arange(_PARTS) + 0.5) / _PARTS, like=r)
+        time = r * ops.mean(1.0 / self._slope(ops.expand_dims(r, -1) * middles), axis=-1)
+        return ops.where(ops.greater(self._slope(ops.zeros_like(r)), 0.0), time, math.inf)
 
     @abc.abstractmethod
     def _value(self, r: Any) -> Any:

@@ -1,12 +1,14 @@
 """A table in a terminal, 80 columns wide, and in a notebook."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,8 @@ TITLE = "Exact zeros, and inputs and outputs that are all zero"
 LINES = 30
 # A terminal has room for the first of the columns only.
 _ROOM = 5
+# So many characters of a path a line has at least.
+_LEAST = 20
 _SPARSITY = "sparsity"
 
 
@@ -46,17 +50,46 @@ class Line(NamedTuple):
         return any(row.invalid for row in self.rows)
 
 
+class _Path(NamedTuple):
+    """A path that, where it is too long for one line, goes on in the next after a slash."""
+
+    path: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text("\n".join(_folded(self.path, options.max_width)))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(_LEAST, len(self.path)), len(self.path))
+
+
+def _folded(path: str, width: int) -> list[str]:
+    lines = [""]
+    for part in re.findall("[^/]*/?", path):
+        if lines[-1] and len(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += _shortened(part, width)
+    return lines
+
+
+def _shortened(part: str, width: int) -> str:
+    """A part of a path that is too long for a line by itself, without its middle."""
+    if len(part) <= width:
+        return part
+    end = (width - 1) // 2
+    return f"{part[: width - 1 - end]}\u2026{part[len(part) - end :]}"
+
+
 def text(report: Any) -> Group:
     """Rows, totals and what follows from them."""
     heading, lines = lines_of(report)
     drawn = Table(title=TITLE, box=SIMPLE_HEAD)
-    drawn.add_column(heading, overflow="fold", ratio=1)
+    drawn.add_column(_Path(heading))
     shown = dict(list(_SHOWN.items())[:_ROOM])
     for name in shown:
         drawn.add_column(name, justify="right")
     for line in lines:
         style = "bold red" if line.is_bad else None
-        drawn.add_row(line.name, *(show(line.rows) for show in shown.values()), style=style)
+        drawn.add_row(_Path(line.name), *(show(line.rows) for show in shown.values()), style=style)
     drawn.add_section()
     drawn.add_row("total", *(show(report.rows) for show in shown.values()))
     return Group(drawn, *(Text(f"{line}", style) for line, style in notes(report)))

@@ -188,4 +188,22 @@ def _no_match(pattern: str, names: list[str]) -> str:
     return (
         f"Expected the pattern {pattern!r} to match the path of a trainable variable. It matches "
         f"none of {len(names)}. The nearest: {', '.join(near) or 'there are no variables'}"
+        + _without_its_start(pattern, names)
     )
+
+
+def _without_its_start(pattern: str, names: list[str]) -> str:
+    """What part of a pattern would match: paths of a loaded model lack those before it."""
+    parts = pattern.split("/")
+    for start in range(1, len(parts) - 1):
+        end = "/".join(parts[start:])
+        try:
+            is_found = any(named_by(end, name.partition("#")[0]) for name in names)
+        except re.error:  # The slash was inside of brackets.
+            continue
+        if is_found:
+            return (
+                f". {end!r} matches: when Keras loads a model, the names of the Sequential models "
+                "in it are no longer part of the paths"
+            )
+    return ""
