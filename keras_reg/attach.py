@@ -117,7 +117,7 @@ def _check_model(model: Any, rules: Any) -> None:
             "Expected `model` to be a keras.Model and `rules` penalties of keras_reg.regularizers"
             f"{hint}. Received: model={model!r}, rules={rules!r}"
         )
-    if not model.built:
+    if not model.built or not model.weights:
         raise ValueError(
             f"Expected a built model: call it on data, or `build` it. Received: {model.name}, "
             "which has no weights yet"

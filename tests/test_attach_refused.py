@@ -181,6 +181,10 @@ def test_errors_change_nothing(rules, error, message):
 def test_an_unbuilt_model_is_refused():
     with pytest.raises(ValueError, match="Expected a built model"):
         kr.regularize(keras.Sequential([layers.Dense(2)]), L1(0.1))
+    hollow = keras.Sequential([layers.Dense(2)])
+    hollow.built = True  # As `build` leaves a subclassed model that does not build its layers.
+    with pytest.raises(ValueError, match="Expected a built model: call it on data"):
+        kr.regularize(hollow, L1(0.1))
 
 
 @pytest.mark.parametrize("penalties", [L1(0.1), {"hidden/kernel": L1(0.1)}])

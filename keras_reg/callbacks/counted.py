@@ -8,7 +8,11 @@ from typing import Any
 from keras import ops
 
 from keras_reg import structure
-from keras_reg.callbacks.ahead import (
+from keras_reg.ops.backend import read
+from keras_reg.ops.budgets import Budget, joined
+from keras_reg.ops.grouping import Across, Grouping, Within
+from keras_reg.optimizers import Proximal
+from keras_reg.optimizers.ahead import (
     count_groups,
     groups_after,
     groups_ahead,
@@ -17,10 +21,6 @@ from keras_reg.callbacks.ahead import (
     shrunk,
     weights_after,
 )
-from keras_reg.ops.backend import read
-from keras_reg.ops.budgets import Budget, joined
-from keras_reg.ops.grouping import Across, Grouping, Within
-from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.rules import Entry
 from keras_reg.optimizers.zeros import at_its_strongest, count_zeros, has_strength, most_zeros, size
 

@@ -1,6 +1,5 @@
 """What the dropout layers do to a tensor. The noise is drawn again for the gradient."""
 
-import numbers
 from typing import Any
 
 from keras import ops
@@ -31,7 +30,7 @@ def dropout(x: Any, rate: Any, seed: Any, step: Any, noise_shape: tuple | None =
         >>> sorted(set(ops.convert_to_numpy(y).ravel().tolist()))
         [0.0, 2.0]
     """
-    if isinstance(rate, numbers.Real) and not 0 <= rate <= 1:
+    if isinstance(rate, (int, float)) and not 0 <= rate <= 1:
         raise ValueError(f"Expected 0 <= `rate` <= 1. Received: rate={rate}")
     return _fast_dropout(x, rate, seed, step, noise_shape)
 
