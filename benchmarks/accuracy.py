@@ -14,47 +14,24 @@ docs/images/accuracy.png.
 """
 
 import argparse
+import functools
 import itertools
 
-import accuracy_loop
 import accuracy_report
 import accuracy_tasks as tasks
+import accuracy_training as training
 import keras
-import numpy as np
 
 import keras_reg as kr
 
 R = kr.regularizers
 
 
-def network(task: str, features: int) -> keras.Model:
-    layers = keras.layers
-    if task in tasks.UNITS:
-        hidden = [layers.Dense(units, activation="relu") for units in tasks.UNITS[task]]
-        return keras.Sequential([keras.Input((features,)), *hidden, layers.Dense(10)])
-    return keras.Sequential(
-        [
-            keras.Input((features,)),
-            layers.Reshape((8, 8, 1)),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(10),
-        ]
-    )
-
-
-def ramp(sparsity: float, steps: int) -> kr.schedules.Polynomial:
-    last = round(tasks.RAMP * tasks.EPOCHS * steps)
-    return kr.schedules.Polynomial(0.0, sparsity, steps=last)
-
-
 def pruned(scope: str, metric: str, latent: bool = False):
     """The parts of a training with TopK along the ramp."""
 
-    def parts(model: keras.Model, sparsity: float, steps: int):
-        penalty = R.TopK(ramp(sparsity, steps), scope=scope)
+    def parts(model: keras.Model, sparsity: float, ramp_end: int):
+        penalty = R.TopK(kr.schedules.Polynomial(0.0, sparsity, steps=ramp_end), scope=scope)
         return penalty, {"every": tasks.EVERY, "metric": metric, "latent": latent}, []
 
     return parts
@@ -63,19 +40,20 @@ def pruned(scope: str, metric: str, latent: bool = False):
 def steered(penalty: R.Penalty, metric: str):
     """The parts of a training whose strength is steered towards the sparsity."""
 
-    def parts(model: keras.Model, sparsity: float, steps: int):
+    def parts(model: keras.Model, sparsity: float, ramp_end: int):
         return penalty, {"metric": metric}, [kr.callbacks.TargetSparsity(sparsity)]
 
     return parts
 
 
-def pruned_units(model: keras.Model, sparsity: float, steps: int):
+def pruned_units(model: keras.Model, sparsity: float, ramp_end: int):
     """The parts of a training in which TopK takes whole units."""
-    penalty = R.TopK(ramp(sparsity, steps), scope="all", at_least=0.05)
+    ramp = kr.schedules.Polynomial(0.0, sparsity, steps=ramp_end)
+    penalty = R.TopK(ramp, scope="all", at_least=0.05)
     return {kr.channels(model): penalty}, {"every": tasks.EVERY}, []
 
 
-def steered_units(model: keras.Model, sparsity: float, steps: int):
+def steered_units(model: keras.Model, sparsity: float, ramp_end: int):
     """The parts of a training in which a steered group lasso takes whole units."""
     steer = kr.callbacks.TargetSparsity(sparsity, of="channels")
     return {kr.channels(model): R.GroupLasso(0.01)}, {}, [steer]
@@ -98,33 +76,11 @@ PARTS = {**METHODS, **OF_UNITS}
 def train(task: str, method: str, sparsity: float, seeds: list[int]) -> list[tuple[float, float]]:
     """The share of zeros, or of units gone, and the test accuracy of a training for each seed."""
     x, x_test, y, y_test = tasks.load(task)
-    steps = len(x) // tasks.BATCH[task]
-    first, last = round(tasks.REFIT * tasks.EPOCHS), round((1 - tasks.REFIT) * tasks.EPOCHS)
-    cosine = keras.optimizers.schedules.CosineDecay
-    rates = [cosine(tasks.RATE, epochs * steps, tasks.LOWEST) for epochs in (first, last)]
-    models, callbacks = [], []
-    for seed in seeds:
-        keras.utils.set_random_seed(seed)
-        model = network(task, x.shape[1])
-        optimizer = keras.optimizers.Adam(rates[0])
-        if method != "dense":
-            penalty, arguments, callbacks = PARTS[method](model, sparsity, steps)
-            optimizer = kr.optimizers.Proximal(optimizer, penalty, **arguments)
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        models.append(model)
-        if callbacks:
-            refit = kr.callbacks.Refit(tasks.REFIT, rates[1])
-            model.fit(
-                x, y, tasks.BATCH[task], tasks.EPOCHS, verbose=0, callbacks=[*callbacks, refit]
-            )
-    if not callbacks:
-        accuracy_loop.train(models, x, y, tasks.BATCH[task], first, seeds)
-        if method != "dense":
-            for model in models:
-                model.optimizer.fix_support()
-                model.optimizer.learning_rate = rates[1]
-            accuracy_loop.train(models, x, y, tasks.BATCH[task], last, seeds)
-    return [(gone(model, task, method), correct(model, x_test, y_test)) for model in models]
+    setting = training.Setting(tasks.BATCH[task])
+    parts = None if method == "dense" else functools.partial(PARTS[method], sparsity=sparsity)
+    make = functools.partial(training.network, task, x.shape[1])
+    models = training.train(make, parts, x, y, setting, seeds)
+    return [(gone(m, task, method), training.correct(m, x_test, y_test)) for m in models]
 
 
 def gone(model: keras.Model, task: str, method: str) -> float:
@@ -132,11 +88,6 @@ def gone(model: keras.Model, task: str, method: str) -> float:
     if method not in OF_UNITS:
         return table.sparsity
     return sum(row.zero_outputs for row in table.rows[:-1]) / sum(tasks.UNITS[task])
-
-
-def correct(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
-    logits = keras.ops.convert_to_numpy(model(x, training=False))
-    return float(np.mean(np.argmax(logits, axis=1) == y))
 
 
 def main() -> None:

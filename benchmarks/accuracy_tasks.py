@@ -41,7 +41,7 @@ def load(task: str) -> tuple[np.ndarray, ...]:
         x, y = load_digits(return_X_y=True)
         parts = train_test_split(x / 16, y, test_size=0.25, stratify=y, random_state=0)
     x, x_test, y, y_test = parts
-    whole = len(x) - len(x) % BATCH[task]
+    whole = len(x) - len(x) % BATCH.get(task, 1)
     x, y = x[:whole], y[:whole]
     return x.astype("float32"), x_test.astype("float32"), y.astype("int32"), y_test.astype("int32")
 
@@ -60,14 +60,14 @@ class Store:
     def __init__(self, path: str | pathlib.Path = STORE):
         self.path = pathlib.Path(path)
 
-    def read(self) -> dict[Key, tuple[float, float]]:
+    def read(self) -> dict[Key, tuple[float, ...]]:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         rows = [json.loads(line) for line in lines]
         return {tuple(row[:4]): tuple(row[4:]) for row in rows}
 
-    def add(self, key: Key, zeros: float, accuracy: float) -> None:
+    def add(self, key: Key, *values: float) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps([*key, round(zeros, 5), round(accuracy, 5)])
+        line = json.dumps([*key, *(round(value, 5) for value in values)])
         with self.path.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)

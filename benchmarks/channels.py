@@ -1,18 +1,19 @@
 """Test accuracy over the multiply-adds that are left, for penalties on channels and on kernels.
 
-    KERAS_BACKEND=jax python benchmarks/channels.py --store build/channels.json
-    python benchmarks/channels.py --store build/channels.json --report
+    KERAS_BACKEND=jax python benchmarks/channels.py
+    python benchmarks/channels.py --report
 
 Small ResNets and MobileNets, on scikit-learn's digits and on mnist1d. All train for the same epochs
 with the same batches and learning rates. What is left is counted in the model of `kr.compact`.
-Results are kept one by one, and a run that is started again goes on. `--report` writes the table of
-RESULTS.md and docs/images/channels.png.
+Each result is a line of channels.jsonl, and a run that is started again goes on. `--report` writes
+the tables of RESULTS.md and docs/channels.md and docs/images/channels.png.
 """
 
 import argparse
 import itertools
 import pathlib
 import statistics
+from collections.abc import Sequence
 
 import channels_tasks as tasks
 import keras
@@ -28,7 +29,9 @@ from keras_reg.figures import empty_figure
 EPOCHS, BATCH = 24, 64
 STEERED, RANKED = (0.35, 0.65), (0.5, 0.75)
 R = kr.regularizers
-PICTURE = pathlib.Path(__file__).parents[1] / "docs/images/channels.png"
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+PICTURE, GUIDE = DOCS / "images/channels.png", DOCS / "channels.md"
+STORE = pathlib.Path(__file__).with_name("channels.jsonl")
 
 
 def on_channels(model: keras.Model, share: float, steps: int):
@@ -86,37 +89,70 @@ def train(task: str, method: str, share: float, seed: int) -> tuple[float, float
     return left / macs, float(np.mean(right))
 
 
-def points(results: dict[str, list[float]]) -> dict[tuple[str, str], list[tuple[float, ...]]]:
-    """For a task and a method: mean multiply-adds left, mean accuracy and seeds of each share."""
-    found: dict[tuple[str, str, str], list[list[float]]] = {}
-    for key, result in results.items():
-        task, method, share, _ = key.split("|")
+Points = dict[tuple[str, str, float], list[tuple[float, ...]]]
+
+
+def points(results: dict) -> Points:
+    """Multiply-adds left and accuracy of all seeds, by task, method and share that is to go."""
+    found: Points = {}
+    for (task, method, share, _), result in results.items():
         found.setdefault((task, method, share), []).append(result)
-    means: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    for (task, method, _), own in sorted(found.items()):
-        left, accuracy = (statistics.mean(column) for column in zip(*own, strict=True))
-        means.setdefault((task, method), []).append((left, accuracy, len(own)))
-    return means
+    return found
 
 
-def report(results: dict[str, list[float]]) -> None:
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and its standard error, 0 of one value."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return statistics.mean(values), error
+
+
+def cell(results: Sequence[tuple[float, ...]]) -> str:
+    """The mean accuracy, its standard error, the multiply-adds left and the number of seeds."""
+    if not results:
+        return ""
+    left, accuracies = zip(*results, strict=True)
+    mean, error = mean_and_error(accuracies)
+    spread = f" ± {100 * error:.1f}" if error else ""
+    return f"{mean:.1%}{spread} ({statistics.mean(left):.0%}; {len(results)})"
+
+
+def report(results: dict) -> None:
     """Writes the table and the figure."""
-    means = points(results)
-    names = list(dict.fromkeys(task for task, _ in means))
+    found = points(results)
+    names = list(dict.fromkeys(task for task, method, _ in found if method != "dense"))
+    shares = sorted({share for _, _, share in found if share})
     table = []
     for task in names:
-        for method in ("dense", *METHODS):
-            own = means.get((task, method), [])
-            shown = ", ".join(f"{accuracy:.1%} at {left:.0%}" for left, accuracy, _ in own)
-            table.append((task, method, shown, "/".join(sorted({str(n) for *_, n in own}))))
-    header = ("network, task", "method", "accuracy at multiply-adds left", "seeds")
-    timing.report("channels", f"Test accuracy, {EPOCHS} epochs", table, header)
+        table.append(
+            (task, "dense", cell(found.get((task, "dense", 0.0), [])), *[""] * len(shares))
+        )
+        table += [
+            (task, method, "", *(cell(found.get((task, method, share), [])) for share in shares))
+            for method in METHODS
+            if any((task, method, share) in found for share in shares)
+        ]
+    header = ("network, task", "method", "all", *(f"to {1 - share:.0%}" for share in shares))
+    title = (
+        f"Test accuracy ± standard error, {EPOCHS} epochs; in brackets the multiply-adds left, and "
+        "the seeds"
+    )
+    timing.report("channels", title, table, header)
+    timing.write_section(GUIDE, "channels", f"{title}\n\n{timing.markdown(header, table)}")
+    draw(found, names, shares)
+
+
+def draw(found: Points, names: Sequence[str], shares: Sequence[float]) -> None:
     figure = empty_figure(3.6 * len(names), 3.6)
     for axes, task in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for method in METHODS:
-            left, accuracy, _ = zip(*means[task, method], strict=True)
-            axes.plot(left, accuracy, "o-", label=method, markersize=3)
-        dense = means[task, "dense"][0][1]
+        for number, method in enumerate(METHODS):
+            own = [found[key] for share in shares if (key := (task, method, share)) in found]
+            if not own:
+                continue
+            left = [mean_and_error([one for one, _ in results])[0] for results in own]
+            accuracy = [mean_and_error([one for _, one in results]) for results in own]
+            style = {"fmt": "o-", "color": f"C{number}", "markersize": 3, "capsize": 2}
+            axes.errorbar(left, *zip(*accuracy, strict=True), label=method, **style)
+        dense = mean_and_error([one for _, one in found[task, "dense", 0.0]])[0]
         axes.axhline(dense, color="0.5", linestyle=":", label="dense")
         axes.set(xlabel="multiply-adds left", ylabel="test accuracy", title=task)
         axes.spines[["top", "right"]].set_visible(False)
@@ -126,7 +162,7 @@ def report(results: dict[str, list[float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", default="build/channels.json")
+    parser.add_argument("--store", default=STORE)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--networks", nargs="*", default=list(tasks.NETWORKS))
