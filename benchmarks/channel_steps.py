@@ -17,7 +17,7 @@ from compact import zero_half
 
 import keras_reg as kr
 from keras_reg.optimizers import Proximal
-from keras_reg.report.compiled_counting import Reader
+from keras_reg.report.compiled_counting import CompiledReader
 from keras_reg.report.sparsity import Meter
 from keras_reg.structure.channels.left import Wiring
 
@@ -71,7 +71,7 @@ def report(pixels: int) -> None:
     """The table of what a report costs in which channels are dead."""
     model = compiled(None, pixels)
     zero_half(model)
-    meter, wiring = Meter(model, reader=Reader), Wiring(model)
+    meter, wiring = Meter(model, reader=CompiledReader), Wiring(model)
     cases = {
         "all of it, as SparsityReport measures": meter.measure,
         "what is left, alone": lambda: wiring.left(keras.ops.convert_to_numpy),

@@ -15,7 +15,7 @@ import timing
 from sklearn.datasets import load_digits
 
 from keras_reg import callbacks, sparsity
-from keras_reg.report.compiled_counting import Reader
+from keras_reg.report.compiled_counting import CompiledReader
 from keras_reg.report.sparsity import Meter
 
 layers = keras.layers
@@ -98,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     backend = keras.backend.backend()
     model = dense_model(options.width, options.depth)
-    meter = Meter(model, reader=Reader)
+    meter = Meter(model, reader=CompiledReader)
     assert [row.zeros for row in sparsity(model)] == [line[0] for line in numpy_loop(model)]
     cases = {
         "numpy loop": lambda: numpy_loop(model),

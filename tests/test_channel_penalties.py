@@ -14,7 +14,7 @@ from keras_reg.ops.grouping import Across, Place
 from keras_reg.optimizers import Proximal
 from keras_reg.optimizers.channel_groups import ChannelGroups, same_paths
 from keras_reg.regularizers import L1, MCP, GroupLasso, SparseGroupLasso, TopK
-from keras_reg.report.compiled_counting import Reader
+from keras_reg.report.compiled_counting import CompiledReader
 from keras_reg.report.sparsity import Meter
 
 BACKEND = keras.backend.backend()
@@ -564,5 +564,5 @@ def test_reports_have_the_value_of_a_penalty_on_channels(penalty, phi):
     rows = [np.concatenate([values[p][m].ravel() for p, m in one.items()]) for one in masks]
     expected = 3.0 * (0.5 * sum(map(phi, rows)) + 2.0 * 3.0)
     assert kr.sparsity(model).penalty == pytest.approx(expected, rel=1e-5)
-    again = Meter(model, reader=Reader).measure()
+    again = Meter(model, reader=CompiledReader).measure()
     assert again.penalty == pytest.approx(expected, rel=1e-5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from keras_reg.report import sparsity
-from keras_reg.report.compiled_counting import Reader
+from keras_reg.report.compiled_counting import CompiledReader
 from keras_reg.report.sparsity import Meter
 
 LAYERS = {
@@ -36,7 +36,7 @@ def test_both_ways_of_counting_agree(kind, seed, share):
             value[..., 0] = 0
         weight.assign(np.abs(value) if "variance" in weight.path else value)
     table = sparsity(model, tolerance=0.2)
-    assert Meter(model, 0.2, reader=Reader).measure() == table
+    assert Meter(model, 0.2, reader=CompiledReader).measure() == table
 
 
 def test_a_single_table_compiles_nothing(monkeypatch):
@@ -47,10 +47,10 @@ def test_a_single_table_compiles_nothing(monkeypatch):
     model = made("conv")
     assert sparsity(model).zeros == 0
     with pytest.raises(AssertionError, match="compiled"):
-        Meter(model, reader=Reader).measure()
+        Meter(model, reader=CompiledReader).measure()
 
 
-@pytest.mark.parametrize("reader", [None, Reader])
+@pytest.mark.parametrize("reader", [None, CompiledReader])
 def test_nan_and_infinite_weights_are_counted_shown_and_warned_of(reader):
     model = keras.Sequential([keras.Input((3,), name="x"), layers.Dense(2), layers.Dense(2)])
     model.layers[0].kernel.assign([[np.nan, 0.0], [np.inf, 2.0], [-np.inf, -3.0]])

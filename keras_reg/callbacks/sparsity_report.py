@@ -11,7 +11,7 @@ from keras_reg import schedules
 from keras_reg.ops.backend import is_chief
 from keras_reg.optimizers import Proximal
 from keras_reg.report import SparsityTable
-from keras_reg.report.compiled_counting import Reader
+from keras_reg.report.compiled_counting import CompiledReader
 from keras_reg.report.export import append_line, open_log
 from keras_reg.report.sparsity import Meter, check_tolerance
 
@@ -155,7 +155,7 @@ class SparsityReport(keras.callbacks.Callback):
         if sync is not None:
             sync()
         if self._meter is None:
-            self._meter = Meter(self.model, self.tolerance, reader=Reader)
+            self._meter = Meter(self.model, self.tolerance, reader=CompiledReader)
         self._epochs_measured.append(self._epoch)
         return self._meter.measure()
 

@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -30,7 +30,7 @@ def file_size(model: keras.Model) -> int:
         return _zipped(path, pathlib.Path(folder, "model.zip"))
 
 
-def latencies(models: dict[str, keras.Model], x: Any, calls: int = 20) -> dict[str, float]:
+def latencies(models: Mapping[str, keras.Model], x: Any, calls: int = 20) -> dict[str, float]:
     """Median seconds of one `predict_on_batch` of each model, after a warm-up, all in turn.
 
     Args:

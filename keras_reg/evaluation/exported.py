@@ -5,6 +5,7 @@ import dataclasses
 import io
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def check_export(
 
 
 def check_exports(
-    models: dict[str, keras.Model], kind: str, x: Any, calls: int = 50, threads: int = 1
+    models: Mapping[str, keras.Model], kind: str, x: Any, calls: int = 50, threads: int = 1
 ) -> dict[str, ExportCheck]:
     """`check_export` of several models, whose calls take turns.
 

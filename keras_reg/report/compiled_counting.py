@@ -27,7 +27,7 @@ class KernelKey(NamedTuple):
     has_near: bool
 
 
-class Reader:
+class CompiledReader:
     """Reads a model, and each time again.
 
     Args:

@@ -6,8 +6,9 @@ import io
 import json
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from keras_reg.report.rows import LayerSparsity, WeightSparsity
 
@@ -15,76 +16,82 @@ from keras_reg.report.rows import LayerSparsity, WeightSparsity
 LINE_START = '{"epoch": '
 
 
-def to_dict(table: Any) -> dict[str, Any]:
-    """A table as plain numbers, strings, lists and dicts."""
-    values = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
-    for name in ("rows", "layers"):
-        values[name] = [_plain(row) for row in values[name]]
-    return values
-
-
-def from_dict(kind: type, values: Any, place: str = "the dict") -> dict[str, Any]:
-    """The arguments of the table, of class `kind`, that `to_dict` wrote.
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """Rows and layers, which can be written and read again with all that a table has besides.
 
     Args:
-        kind: the class of tables.
-        values: what `to_dict` returned.
-        place: str. Where it comes from, for messages.
-    Raises: ValueError if it is something else.
+        rows: tuple of `WeightSparsity`.
+        layers: tuple of `LayerSparsity`.
     """
-    _check_fields(kind, values, place)
-    made: dict[str, Any] = dict(values)
-    for name, row_kind in (("rows", WeightSparsity), ("layers", LayerSparsity)):
-        rows = values.get(name, [])
-        made[name] = tuple(
-            _row(row_kind, row, f"{place}, {name}[{at}]") for at, row in enumerate(rows)
-        )
-    return made
+
+    rows: tuple[WeightSparsity, ...]
+    layers: tuple[LayerSparsity, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain numbers, strings, lists and dicts."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {name: [_plain(row) for row in values[name]] for name in ("rows", "layers")}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The table that `to_dict` wrote."""
+        return cls._from(values, "the dict")
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The table as JSON, which is also written to `path` if one is given."""
+        return _written(json.dumps(self.to_dict(), indent=1), path)
+
+    @classmethod
+    def from_json(cls, text: str | Path) -> Self:
+        """The table that `to_json` wrote: its text, or the `Path` of its file."""
+        content, place = _read(text)
+        try:
+            values = json.loads(content)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                "Expected the JSON that `SparsityTable.to_json` wrote, or the pathlib.Path of its "
+                f"file. Received: {place}, which is none from line {error.lineno} on "
+                f"({error.msg}): {_shortened(_line(error.doc, error.lineno))}"
+            ) from None
+        return cls._from(values, place)
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """The rows as CSV, one line for each weight, also written to `path` if one is given."""
+        buffer = io.StringIO()
+        names = [field.name for field in dataclasses.fields(WeightSparsity)]
+        writer = csv.DictWriter(buffer, names, lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            # An empty field is None; JSON writes floats so that they come back the same.
+            writer.writerow(
+                {
+                    name: value if isinstance(value, str) else json.dumps(value)
+                    for name, value in _plain(row).items()
+                    if value is not None
+                }
+            )
+        return _written(buffer.getvalue(), path)
+
+    @classmethod
+    def from_csv(cls, text: str | Path) -> Self:
+        """The rows that `to_csv` wrote: its text, or the `Path` of its file. It has no layers."""
+        return cls(tuple(_rows_of_csv(*_read(text))))
+
+    @classmethod
+    def _from(cls, values: Any, place: str) -> Self:
+        """The table of a dict that came from somewhere, as an error says."""
+        _check_fields(cls, values, place)
+        made = dict(values)
+        for name, kind in (("rows", WeightSparsity), ("layers", LayerSparsity)):
+            rows = enumerate(values.get(name, ()))
+            made[name] = tuple(_row(kind, row, f"{place}, {name}[{at}]") for at, row in rows)
+        return cls(**made)
 
 
-def to_json(table: Any, path: str | Path | None = None) -> str:
-    """A table as JSON, also written to a file if one is named."""
-    return _written(json.dumps(to_dict(table), indent=1), path)
-
-
-def from_json(kind: type, text: str | Path) -> dict[str, Any]:
-    """The arguments of the table in a JSON text or file."""
-    content, place = _read(text)
-    try:
-        values = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            "Expected the JSON that `SparsityTable.to_json` wrote, or the pathlib.Path of its "
-            f"file. Received: {place}, which is none from line {error.lineno} on ({error.msg}): "
-            f"{_shortened(_line(error.doc, error.lineno))}"
-        ) from None
-    return from_dict(kind, values, place)
-
-
-def to_csv(table: Any, path: str | Path | None = None) -> str:
-    """The rows of a table as CSV, also written to a file if one is named."""
-    buffer = io.StringIO()
-    names = [field.name for field in dataclasses.fields(WeightSparsity)]
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in table.rows:
-        # An empty field is None; JSON writes floats so that they come back the same.
-        writer.writerow(
-            {
-                name: value if isinstance(value, str) else json.dumps(value)
-                for name, value in _plain(row).items()
-                if value is not None
-            }
-        )
-    return _written(buffer.getvalue(), path)
-
-
-def from_csv(text: str | Path) -> tuple[WeightSparsity, ...]:
-    """The rows in a CSV text or file."""
-    content, place = _read(text)
+def _rows_of_csv(content: str, place: str) -> Iterator[WeightSparsity]:
     reader = csv.DictReader(io.StringIO(content))
     _check_names(WeightSparsity, dict.fromkeys(reader.fieldnames or ()), f"{place}, line 1")
-    rows = []
     for line in reader:
         where = f"{place}, line {reader.line_num}"
         # A missing field at the end of a line is None, and one too many has no name.
@@ -99,8 +106,7 @@ def from_csv(text: str | Path) -> tuple[WeightSparsity, ...]:
             raise ValueError(
                 f"Expected fields that `SparsityTable.to_csv` wrote. Received: {where}: {line}"
             ) from None
-        rows.append(_row(WeightSparsity, values, where))
-    return tuple(rows)
+        yield _row(WeightSparsity, values, where)
 
 
 def open_log(path: str | Path) -> None:

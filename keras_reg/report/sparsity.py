@@ -81,7 +81,8 @@ class Meter:
         model: a built `keras.Model` or `keras.layers.Layer`. If its layers change, by quantization
             or LoRA, make another meter.
         tolerance: float in [0, 1].
-        reader: `compiled_counting.Reader` for what measures again and again, or None: NumPy counts.
+        reader: `compiled_counting.CompiledReader`, where it measures again and again; None: NumPy
+            counts.
     Raises: TypeError or ValueError as `sparsity` says.
     """
 

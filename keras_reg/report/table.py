@@ -8,16 +8,17 @@ from typing import Any
 
 from rich.console import Console, Group
 
-from keras_reg.report import export, rendering
+from keras_reg.report import rendering
 from keras_reg.report.analysis import Analysis, Layer
 from keras_reg.report.counting import Reading, alive_units
+from keras_reg.report.export import Exported, read_entries
 from keras_reg.report.rows import LayerSparsity, WeightSparsity, fraction, row_of
 from keras_reg.structure.channels.left import Entries
 from keras_reg.structure.graph import product, total
 
 
 @dataclasses.dataclass(frozen=True)
-class SparsityTable:
+class SparsityTable(Exported):
     """What `sparsity(model)` returns: a row for each kernel, and totals. `print` draws it.
 
     Args:
@@ -37,8 +38,6 @@ class SparsityTable:
         0.75
     """
 
-    rows: tuple[WeightSparsity, ...]
-    layers: tuple[LayerSparsity, ...] = ()
     tolerance: float = 0.0
     penalty: float | None = None
     hint: str | None = None
@@ -144,33 +143,6 @@ class SparsityTable:
         """The table with the churn of each row taken from `churn`, by path."""
         rows = (dataclasses.replace(row, churn=churn.get(row.path)) for row in self.rows)
         return dataclasses.replace(self, rows=tuple(rows))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The table as plain numbers, strings, lists and dicts."""
-        return export.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "SparsityTable":
-        """The table that `to_dict` wrote."""
-        return cls(**export.from_dict(cls, values))
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The table as JSON, which is also written to `path` if one is given."""
-        return export.to_json(self, path)
-
-    @classmethod
-    def from_json(cls, text: str | Path) -> "SparsityTable":
-        """The table that `to_json` wrote: its text, or the `Path` of its file."""
-        return cls(**export.from_json(cls, text))
-
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """The rows as CSV, one line for each weight, also written to `path` if one is given."""
-        return export.to_csv(self, path)
-
-    @classmethod
-    def from_csv(cls, text: str | Path) -> "SparsityTable":
-        """The rows that `to_csv` wrote: its text, or the `Path` of its file. It has no layers."""
-        return cls(export.from_csv(text))
 
     def __iter__(self) -> Iterator[WeightSparsity]:
         return iter(self.rows)
@@ -299,11 +271,8 @@ def read_lines(path: str | Path) -> dict[str, list[Any]]:
         ...     read_lines(file.name)["epoch"]
         []
     """
-    entries = list(export.read_entries(path).values())
-    tables = [
-        SparsityTable(**export.from_dict(SparsityTable, entry["table"], entry["place"]))
-        for entry in entries
-    ]
+    entries = list(read_entries(path).values())
+    tables = [SparsityTable._from(entry["table"], entry["place"]) for entry in entries]
     history: dict[str, list[Any]] = {
         name: [entry[name] for entry in entries] for name in ("epoch", "batch")
     }
