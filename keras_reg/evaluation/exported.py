@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import glob
 import io
 import tempfile
 import zipfile
@@ -175,7 +176,9 @@ class Exported:
         self.arrays = _inputs(model, x, first=one)
         # Some formats export models alone that were called.
         self.expected = _outputs_of(model, self.arrays)
+        before = _times(path)
         model.export(str(path), format=format, verbose=False, **options)
+        self.files = [file for file, time in _times(path).items() if before.get(file) != time]
         names = [one.name for one in model.inputs]
         self.program: Program = FORMATS[format].open(path, names, threads)
 
@@ -185,7 +188,7 @@ class Exported:
 
     def check(self, seconds: float) -> ExportCheck:
         """What the file computes, holds and costs; `seconds` is the latency."""
-        files, operations = _files(self.path), self.program.operations
+        files, operations = self.files, self.program.operations
         return ExportCheck(
             self.format,
             _largest_difference(self.call(), self.expected),
@@ -282,11 +285,10 @@ def _largest_difference(found: Arrays, expected: Arrays) -> float:
     )
 
 
-def _files(path: Path) -> list[Path]:
-    """The files of an export: those in a folder, or one and those of its name beside it."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    return sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.is_file())
+def _times(path: Path) -> dict[Path, int]:
+    """The files that an export may write, in a folder or beside one file, and when they were."""
+    found = path.rglob("*") if path.is_dir() else path.parent.glob(f"{glob.escape(path.stem)}.*")
+    return {file: file.stat().st_mtime_ns for file in sorted(found) if file.is_file()}
 
 
 def _zipped(files: list[Path]) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,13 @@ def _open_onnx(path: Path, names: list[str], threads: int) -> Program:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    # What remains once the runtime has simplified the graph.
-    simplified = path.with_suffix(".simplified.onnx")
-    options.optimized_model_filepath = str(simplified)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as folder:
+        # What remains once the runtime has simplified the graph.
+        options.optimized_model_filepath = str(Path(folder, "simplified.onnx"))
+        session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        graph = onnx.load(options.optimized_model_filepath).graph
     inputs = _ordered([one.name for one in session.get_inputs()], names)
-    graph = onnx.load(simplified).graph
-    simplified.unlink()
     operations = tuple(node.op_type for node in graph.node if node.op_type != "Constant")
     return Program(
         lambda arrays: session.run(None, dict(zip(inputs, arrays, strict=True))),
