@@ -6,12 +6,12 @@ An MLP on scikit-learn's breast cancer data, a small CNN on some of its digits: 
 `fit` with as many epochs as the path's first strength has, and of the path (six members: five folds
 and all rows). `paths`: a lasso path of 20 strengths on diabetes by scikit-learn, skglm, celer and
 adelie, of which those that are installed take part; they are made for it. `choices`, only if asked
-for, takes minutes: how far the choices and scores of a path are from those of 120 fits that start
-anew at each strength, beside what another seed changes in these.
+for, takes minutes: how far the choices and scores of a path are from those of a new fit at each
+strength, what another seed changes in these, and where the difference comes from.
 """
 
 import argparse
-import dataclasses
+import functools
 import importlib.util
 import inspect
 import statistics
@@ -30,6 +30,7 @@ import keras_reg as kr
 from keras_reg.selection.path import begin
 
 EPOCHS, FURTHER, FOLDS, STRENGTHS, BATCH = 50, 8, 5, 20, 32
+NEW = {"warm": False, "further_epochs": None}
 # Of the digits: a path of convolutions takes minutes.
 ROWS = 600
 HEADER = ("case", "seconds", "of one fit", "best", "one SE", "score", "zeros at one SE")
@@ -100,20 +101,57 @@ def row(name, seconds, base, result):
     return name, f"{seconds:.1f}", ratio, *chosen, score, f"{one_se.zeros:.0%}"
 
 
-def anew(build, x, y, penalty, grid, **settings):
-    """Seconds and scores of networks that start anew at each strength, with all of the epochs."""
-    run = {"epochs": EPOCHS, "folds": FOLDS, "batch_size": BATCH, "verbose": 0} | settings
+def separate(build, x, y, penalty, grid, folds, seeds):
+    """The scores of a plain `fit` for each strength and fold, with Keras's own shuffling."""
+    result = kr.selection.PathResult(grid, list(range(FOLDS)), seeds * FOLDS, "loss", "min")
+    keras.utils.set_random_seed(seeds[0])
+    model = build()
+    unit = max(one.strength for one in penalty.values())
+    model.optimizer = kr.optimizers.Proximal(model.optimizer, penalty)
+    model.optimizer.build(model.trainable_variables)
+    variables = [*model.variables, *model.optimizer.variables]
+    start = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+    for fold, (train, test) in enumerate(folds.split(x, y)):
+        for place, strength in enumerate(grid):
+            for variable, value in zip(variables, start, strict=True):
+                variable.assign(value)
+            model.optimizer.strength_scale = strength / unit
+            keras.utils.set_random_seed(1000 * seeds[0] + fold)
+            model.fit(x[train], y[train], batch_size=BATCH, epochs=EPOCHS, verbose=0)
+            result.scores[place, fold] = model.evaluate(x[test], y[test], verbose=0)
+    result.done[:] = True
+    return result
+
+
+def walked(build, x, y, penalty, grid, trained, **settings):
+    """The result where `trained` says how members come to be at each strength.
+
+    Args:
+        trained: function of (trainer, members, strengths, place) to the members' states.
+    """
+    run = {"epochs": EPOCHS, "batch_size": BATCH, "verbose": 0} | settings
     arguments = inspect.signature(kr.selection.path).bind(
         build, x, y, penalty, strengths=grid, **run
     )
     arguments.apply_defaults()
     result, prepared = begin(**arguments.arguments)
-    members = prepared.recipe.members
-    start = time.perf_counter()
-    for place in range(len(grid)):
-        visit, _ = next(prepared.walk.visits(members, grid[place : place + 1]))
-        result.add(dataclasses.replace(visit, place=place), list(range(len(members))))
-    return time.perf_counter() - start, result
+    walk, members = prepared.walk, prepared.recipe.members
+    for place, strength in enumerate(grid):
+        now = trained(walk.trainer, members, [strength] * len(members), place)
+        visit = walk._visit(place, members, now, walk.trainer.states(now))
+        result.add(visit, list(range(len(members))))
+    return result
+
+
+def as_long(trainer, members, strengths, place):
+    """New networks, trained for as many epochs as those of a path have had at that place."""
+    return trainer.train(trainer.start(members), members, strengths, EPOCHS + FURTHER * place, 0)
+
+
+def from_dense(trainer, members, strengths, place):
+    """Networks that were trained without a penalty before, for as many epochs."""
+    dense = trainer.train(trainer.start(members), members, [0.0] * len(members), EPOCHS, 0)
+    return trainer.train(dense, members, strengths, EPOCHS, 1)
 
 
 def networks(name, rounds):
@@ -130,11 +168,11 @@ def networks(name, rounds):
         row(f"path, {STRENGTHS} strengths x {FOLDS} folds", seconds, base, result),
     ]
     # The strengths are known: what the search for the largest costs is the difference.
-    cases = {"the same, strengths given": None}
+    cases = {"the same, strengths given": {}, "a new network at each, warm=False": NEW}
     if result.notes["trained"] == "stacked":
-        cases["one member after the other"] = False
-    for case, stack in cases.items():
-        known = a_path(build, x, y, penalty, result.strengths, stack=stack)
+        cases["one member after the other"] = {"stack": False}
+    for case, how in cases.items():
+        known = a_path(build, x, y, penalty, result.strengths, **how)
         rows.append(row(case, known[0], base, known[1]))
     notes = result.notes
     title = (
@@ -144,37 +182,52 @@ def networks(name, rounds):
     timing.report(f"selection: {name} {keras.backend.backend()}", title, rows, HEADER)
 
 
+def kinds_of_training(build, x, y, penalty, grid):
+    """Names, and functions of folds and a seed to the results of what is set beside new fits."""
+    new = functools.partial(a_path, build, x, y, penalty, grid, **NEW)
+    by = functools.partial(walked, build, x, y, penalty, grid)
+    return {
+        "new fits": lambda **run: new(**run)[1],
+        "path": lambda **run: a_path(build, x, y, penalty, grid, **run)[1],
+        "new fits, from another seed": lambda folds, seeds: new(
+            folds=folds, seeds=[1000 + seeds[0]]
+        )[1],
+        "new fits, as long as the path until there": lambda **run: by(as_long, **run),
+        "fits from networks trained without a penalty": lambda **run: by(from_dense, **run),
+        "plain fits by Keras": lambda **run: separate(build, x, y, penalty, grid, **run),
+    }
+
+
 def choices(seeds):
     """How far the choices of a path are from those of new fits, and these from one another."""
     build, load, penalty = CASES["mlp"]
     x, y = load()
     grid = a_path(build, x, y, penalty)[1].strengths
-    kinds = {"path": [], "path, further_epochs=25": [], "new fits, from other seeds": []}
+    kinds = kinds_of_training(build, x, y, penalty, grid)
+    found = {kind: [] for kind in list(kinds)[1:]}
     for seed in range(seeds):
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        run = {"folds": folds, "seeds": [seed]}
-        fits = anew(build, x, y, penalty, grid, **run)[1]
-        others = (
-            a_path(build, x, y, penalty, grid, **run)[1],
-            a_path(build, x, y, penalty, grid, **run, further_epochs=25)[1],
-            anew(build, x, y, penalty, grid, **run | {"seeds": [1000 + seed]})[1],
-        )
-        for kind, other in zip(kinds, others, strict=True):
-            kinds[kind].append(apart(fits, other))
-            print(seed, kind, *(f"{one:.2f}" for one in kinds[kind][-1]), flush=True)
+        fits, *others = (train(folds=folds, seeds=[seed]) for train in kinds.values())
+        for kind, other in zip(found, others, strict=True):
+            found[kind].append(apart(fits, other))
+    report_choices(found)
+
+
+def report_choices(kinds):
+    """The table of what `apart` says of each kind of training, for each seed."""
     rows = []
     for kind, found in kinds.items():
         best, one_se, score, chosen = np.array(found).T
         steps = [f"{np.mean(one):+.1f}, {np.mean(np.abs(one)):.1f}" for one in (best, one_se)]
         same = [f"{np.mean(one == 0):.0%}" for one in (best, one_se)]
         scores = f"{np.median(score):.2f}", f"{np.median(chosen):+.2f}"
-        rows.append((kind, same[0], steps[0], same[1], steps[1], *scores))
+        rows.append((kind, str(len(found)), same[0], steps[0], same[1], steps[1], *scores))
     title = (
-        f"mlp, {seeds} seeds and divisions into folds, {STRENGTHS} strengths; beside new fits at "
-        "each strength on the same folds. Steps of the grid: the mean, and that of their size. "
+        f"mlp, {STRENGTHS} strengths, each seed with its own division into folds; beside new fits "
+        "at each strength on the same folds. Steps of the grid: the mean, and that of their size. "
         "Scores, in standard errors: the median difference at one strength, and of the best"
     )
-    header = ("", "same best", "steps", "same one SE", "steps", "apart", "best score")
+    header = ("", "seeds", "same best", "steps", "same one SE", "steps", "apart", "best score")
     timing.report("selection: choices", title, rows, header)
 
 

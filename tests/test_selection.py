@@ -82,16 +82,20 @@ def test_stacked_members_are_those_trained_one_by_one(build, kwargs):
             np.testing.assert_allclose(w, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_member_is_what_fit_makes_of_its_rows():
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_member_is_what_fit_makes_of_its_rows(warm):
     x, y = data(64)
     train = np.arange(48)
     folds = [(train, np.arange(48, 64))]
     build = lambda: network(optimizer=keras.optimizers.SGD(0.1), dropout=0.0)  # noqa: E731
-    result = walked(x, y, build, folds=folds, batch_size=64, epochs=5, strengths=[0.01, 0.02])
-    keras.utils.set_random_seed(0)
-    model = network(dropout=0.0)
-    model.compile(Proximal(keras.optimizers.SGD(0.1), INPUTS), "mse")
-    for scale, epochs in ((1.0, 5), (2.0, 1)):
+    further = 1 if warm else None
+    result = walked(x, y, build, folds=folds, batch_size=64, epochs=5, strengths=[0.01, 0.02],
+                    warm=warm, further_epochs=further)  # fmt: skip
+    for scale, epochs in ((1.0, 5), (2.0, further or 5)):
+        if epochs == 5:
+            keras.utils.set_random_seed(0)
+            model = network(dropout=0.0)
+            model.compile(Proximal(keras.optimizers.SGD(0.1), INPUTS), "mse")
         model.optimizer.strength_scale = scale
         # The longest training set sets the number of updates: all rows at once, one an epoch.
         model.fit(x[train], y[train], batch_size=48, epochs=epochs, shuffle=False, verbose=0)
@@ -256,6 +260,14 @@ def test_a_member_that_diverges_is_marked_and_kills_no_other():
     assert "diverged" in str(result)
 
 
+def test_a_fold_without_a_score_is_marked_and_no_choice_rests_on_it():
+    result = PathResult([0.1, 0.2], [None, 0, 1], [0, 0, 0], "auc", "max")
+    result.done[:], result.scores[:, 1:] = True, [[0.8, 0.8], [0.9, np.nan]]
+    assert result.rows[1].score == 0.9
+    assert result.best.place == 0
+    assert "1 without a score" in str(result)
+
+
 def test_an_interrupted_path_returns_what_is_done(monkeypatch):
     from keras_reg.selection import one_by_one
 
@@ -310,6 +322,15 @@ def wider():
     return build
 
 
+class Endless(keras.utils.PyDataset):
+    """A dataset without an end."""
+
+    num_batches = None
+
+    def __getitem__(self, number):
+        return data()
+
+
 X, Y = data()
 SAME = network()
 BAD = [
@@ -323,6 +344,10 @@ BAD = [
     ({"folds": [(np.arange(5), np.arange(4, 9))]}, "no row on both sides"),
     ({"folds": [(np.arange(5), np.arange(60, 69))]}, "row numbers from 0 to 59"),
     ({"groups": np.arange(60)}, "`folds` beside `groups`"),
+    ({"groups": np.arange(60), "folds": [(X, X)]}, "pairs of row numbers alone"),
+    ({"x": iter([(X, Y)]), "y": None}, "begins anew in each epoch.*Received: list_iterator"),
+    ({"x": Endless(), "y": None}, "a dataset that ends.*Received: Endless"),
+    ({"validation_data": iter([(X, Y)])}, "begins anew in each epoch"),
     ({"strengths": 1}, "two strengths or more"),
     ({"strengths": [0.1]}, "two different strengths"),
     ({"strengths": [0.0, 0.1]}, "strengths > 0"),
@@ -335,6 +360,13 @@ BAD = [
     ({"mode": "up"}, '`mode` to be "min"'),
     ({"seeds": [1, 1]}, "different seeds"),
     ({"epochs": 0}, "epochs"),
+    ({"build": SAME}, "`build` to be a function without arguments"),
+    ({"y": np.array(["a", "b"] * 30)}, "numbers as targets.*dtype <U1"),
+    ({"validation_data": (X, Y, Y, Y)}, "`validation_data` to be .*Received: 4 parts"),
+    ({"strengths": "auto"}, "an int or numbers as strengths"),
+    ({"stack": "no"}, "`stack` to be a bool or None"),
+    ({"warm": False}, "`further_epochs` beside warm=True alone"),
+    ({"warm": "no"}, "`warm` to be a bool"),
     ({"class_weight": {0: 1.0}}, "a number for each class"),
     ({"sample_weight": -np.ones(60)}, "`sample_weight` of 60 numbers >= 0"),
     ({"build": lambda: SAME, "seeds": 2}, "a new model"),

@@ -118,6 +118,22 @@ def test_classes_of_any_name(build):
         again.path_.refit("best")
 
 
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"choose": "bets"}, '`choose` to be "best"'),
+        ({"folds": None}, "`folds` where choose='one_se'"),
+        ({"build": lambda X, y: linear(X, X)}, "a model with 3 outputs.* with 6"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_the_path(kwargs, message):
+    x, y = data()
+    settings = {"build": softmax, "penalty": L1(), "epochs": 1, "strengths": [0.1, 0.2]}
+    with pytest.raises(ValueError, match=message):
+        PathClassifier(**settings | kwargs).fit(x, np.digitize(y, [-1, 1]))
+
+
 def test_only_a_linear_model_has_coefficients():
     settings = {"epochs": 1, "strengths": [0.1, 0.2], "folds": None, "choose": 0.1}
     model = PathRegressor(hidden, {"hidden/kernel": L1()}, **settings).fit(*data())

@@ -20,10 +20,10 @@ class KilledError(Exception):
     """What ends a run in the middle."""
 
 
-def run(folder, x=None, **kwargs):
+def run(folder, x=None, build=network, **kwargs):
     found, y = data()
     settings = {"epochs": 2, "further_epochs": 1, "strengths": [0.1, 0.2], "folds": 2}
-    return path(network, found if x is None else x, y, INPUTS, **settings | kwargs,
+    return path(build, found if x is None else x, y, INPUTS, **settings | kwargs,
                 folder=folder, stack=False, verbose=0)  # fmt: skip
 
 
@@ -65,6 +65,8 @@ def test_a_killed_path_goes_on_and_ends_as_if_it_had_not_been(trained, tmp_path)
     assert trained == []
     with pytest.raises(ValueError, match="which holds another"):
         run(tmp_path / "kept", epochs=3)
+    with pytest.raises(ValueError, match="which holds another"):
+        run(tmp_path / "kept", build=lambda: network(loss="mae"))
 
 
 def kept(folder):

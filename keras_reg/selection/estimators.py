@@ -31,6 +31,7 @@ class _PathEstimator(BaseEstimator):
         seeds: Any = 1,
         batch_size: int = 32,
         metric: str = "euclidean",
+        warm: bool = True,
         chunk: int | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -49,6 +50,7 @@ class _PathEstimator(BaseEstimator):
         self.seeds = seeds
         self.batch_size = batch_size
         self.metric = metric
+        self.warm = warm
         self.chunk = chunk
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -68,10 +70,11 @@ class _PathEstimator(BaseEstimator):
 
     def _walk(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         """Trains the path, and chooses."""
+        self._check_choose()
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.path_ = path(
-            lambda: self.build(X, y),
+            lambda: self._built(X, y),
             X,
             y,
             self.penalty,
@@ -87,6 +90,7 @@ class _PathEstimator(BaseEstimator):
             batch_size=self.batch_size,
             sample_weight=sample_weight,
             metric=self.metric,
+            warm=self.warm,
             chunk=self.chunk,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
@@ -100,6 +104,36 @@ class _PathEstimator(BaseEstimator):
         # Where the first penalized weight reads something else, no input is left out.
         is_of_inputs = len(norms) == X.shape[1]
         self.selected_inputs_ = np.flatnonzero(norms) if is_of_inputs else np.arange(X.shape[1])
+
+    def _check_choose(self) -> None:
+        """Raises: ValueError if no strength can be chosen so, before a path is trained for it."""
+        if not isinstance(self.choose, str):
+            return
+        if self.choose not in ("best", "one_se"):
+            raise ValueError(
+                f'Expected `choose` to be "best", "one_se" or a strength. Received: {self.choose!r}'
+            )
+        if self.folds is None:
+            raise ValueError(
+                f"Expected `folds` where choose={self.choose!r}, or a strength as `choose`. "
+                "Received: folds=None"
+            )
+
+    def _built(self, X: Any, y: Any) -> Any:
+        """A new model, whose outputs are as many as the targets need."""
+        model = self.build(X, y)
+        if isinstance(model, keras.Model):
+            made, needed = model(X[:1].astype(keras.config.floatx())).shape[-1], self._widths(y)
+            if made not in needed:
+                raise ValueError(
+                    f"Expected build to return a model with {' or '.join(map(str, needed))} "
+                    f"outputs. Received: a model with {made}"
+                )
+        return model
+
+    def _widths(self, y: Any) -> tuple[int, ...]:
+        """How many outputs a model may have."""
+        raise NotImplementedError
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -143,6 +177,7 @@ class PathRegressor(RegressorMixin, _PathEstimator):
         seeds: int >= 1 or ints.
         batch_size: int >= 1.
         metric: as `Proximal` takes it.
+        warm: bool. Whether each further strength goes on from the one before.
         chunk: int or None.
         n_jobs: int or None.
         verbose: 0 or 1.
@@ -192,6 +227,9 @@ class PathRegressor(RegressorMixin, _PathEstimator):
         """
         outputs = self._outputs(X)
         return outputs.reshape(-1) if self._is_single else outputs
+
+    def _widths(self, y: Any) -> tuple[int, ...]:
+        return (1 if y.ndim == 1 else y.shape[1],)
 
     def _arranged(self, values: np.ndarray) -> Any:
         return values[0] if self._is_single else values
@@ -243,6 +281,10 @@ class PathClassifier(ClassifierMixin, _PathEstimator):
             raise ValueError(f"Expected two classes or more. Received: one class, {self.classes_}")
         self._walk(X, numbers.astype("int32"), sample_weight, groups)
         return self
+
+    def _widths(self, y: Any) -> tuple[int, ...]:
+        count = len(self.classes_)
+        return (1, 2) if count == 2 else (count,)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, (n, classes).

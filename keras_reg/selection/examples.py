@@ -1,10 +1,14 @@
 """The data that a path is trained on: arrays with one row for each example, or a dataset."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
+
+# What `tf.data` says of a dataset that repeats for ever.
+_INFINITE = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +47,9 @@ class Batches:
 def examples_of(x: Any, y: Any, weights: Any = None, class_weight: Any = None) -> Any:
     """Checked `Examples`, or `Batches` where `y` is None.
 
-    Raises: ValueError if lengths differ, there is no example, a value is not finite, all targets
-        are equal, or weights are out of range.
+    Raises: TypeError if a dataset does not begin anew; ValueError if it has no end, lengths differ,
+        there is no example, a value is not finite, targets are no numbers, or weights are out of
+        range.
 
     Example:
         >>> len(examples_of([[1.0], [2.0]], [0, 1]))
@@ -56,6 +61,7 @@ def examples_of(x: Any, y: Any, weights: Any = None, class_weight: Any = None) -
                 "Expected `y` beside arrays and weights. Received: y=None. Only a dataset, such as "
                 "tf.data or keras.utils.PyDataset, brings targets and weights of its own"
             )
+        _check_restarts(x)
         return Batches(x)
     x, y = _arrays(x), _arrays(y)
     lengths = [array.shape[0] if array.ndim else 0 for array in keras.tree.flatten((x, y))]
@@ -66,11 +72,12 @@ def examples_of(x: Any, y: Any, weights: Any = None, class_weight: Any = None) -
     for name, arrays in (("x", x), ("y", y)):
         for array in keras.tree.flatten(arrays):
             _check_finite(name, array)
-    if all((array == array[:1]).all() for array in keras.tree.flatten(y)):
-        raise ValueError(
-            f"Expected targets that differ. Received: y is {keras.tree.flatten(y)[0][0]!r} in all "
-            f"{lengths[0]} rows"
-        )
+    for array in keras.tree.flatten(y):
+        if array.dtype.kind not in "fiub":
+            raise ValueError(
+                "Expected numbers as targets: number the classes, as PathClassifier does. "
+                f"Received: y of dtype {array.dtype}"
+            )
     return Examples(x, y, _weights(lengths[0], y, weights, class_weight))
 
 
@@ -97,6 +104,16 @@ def _weights(count: int, y: Any, weights: Any, class_weight: Any) -> np.ndarray 
     return found * np.array([class_weight[number] for number in classes.tolist()], "float32")
 
 
+def check_targets(examples: Examples) -> None:
+    """Raises: ValueError if all targets are equal, which leaves nothing to learn."""
+    targets = keras.tree.flatten(examples.y)
+    if all((array == array[:1]).all() for array in targets):
+        raise ValueError(
+            f"Expected targets that differ. Received: y is {targets[0][0]!r} in all "
+            f"{len(examples)} rows"
+        )
+
+
 def class_numbers(y: Any) -> np.ndarray | None:
     """The class of each target, (n,), or None if targets are no classes.
 
@@ -115,6 +132,22 @@ def class_numbers(y: Any) -> np.ndarray | None:
     if y.dtype.kind in "iubUSO":
         return y.reshape(-1)
     return y.reshape(-1).astype("int64") if is_binary else None
+
+
+def _check_restarts(x: Any) -> None:
+    """Raises: TypeError or ValueError if a dataset can't be passed through once an epoch."""
+    if isinstance(x, Iterator) or not isinstance(x, Iterable):
+        raise TypeError(
+            "Expected arrays, or a dataset that begins anew in each epoch: tf.data, "
+            f"keras.utils.PyDataset or a PyTorch DataLoader. Received: {type(x).__name__}"
+        )
+    cardinality = getattr(x, "cardinality", None)
+    is_endless = cardinality is not None and int(cardinality()) == _INFINITE
+    if is_endless or (isinstance(x, keras.utils.PyDataset) and x.num_batches is None):
+        raise ValueError(
+            "Expected a dataset that ends, as an epoch is a pass through it. Received: "
+            f"{type(x).__name__} without an end"
+        )
 
 
 def _is_array(x: Any) -> bool:

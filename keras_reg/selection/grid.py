@@ -32,8 +32,14 @@ def check_strengths(strengths: Any, smallest: float) -> np.ndarray | int:
         if strengths < 2:
             raise ValueError(f"Expected two strengths or more. Received: strengths={strengths}")
         return int(strengths)
-    found = np.unique(np.asarray(list(strengths), "float64"))
-    if len(found) < 2 or len(found) < len(list(strengths)) or not np.isfinite(found).all():
+    try:
+        given = np.asarray(list(strengths), "float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected an int or numbers as strengths. Received: strengths={strengths!r}"
+        ) from error
+    found = np.unique(given)
+    if len(found) < 2 or len(found) < len(given) or not np.isfinite(found).all():
         raise ValueError(f"Expected two different strengths or more. Received: {strengths}")
     if found[0] <= 0:
         raise ValueError(f"Expected strengths > 0. Received: {strengths}")
@@ -47,7 +53,8 @@ def largest_strength(
 
     For a model with one kernel, the penalty's `max_strength`, of the gradient where the kernel is
     zero and the rest is fitted. For others it is found by trials of `further_epochs` each, from a
-    network that was trained without a penalty; as many at once as members are trained at once.
+    network that was trained without a penalty, or from its start where strengths do not go on from
+    one another; as many at once as members are trained at once.
 
     Raises: ValueError if no strength does.
     """
@@ -98,10 +105,12 @@ def _gradient(network: Network, state: State, place: int, part: Any) -> Any:
 def _by_trials(network: Network, trainer: Any, copies: tuple[Member, ...], walk: Any) -> float:
     """The smallest strength of those tried that makes all zero, within a factor of two."""
     at_once, reach = len(copies), network.reach()
-    dense = trainer.train(trainer.start(copies), copies, [0.0] * at_once, walk.epochs, 0)
+    start = trainer.start(copies)
+    if walk.warm:
+        start = trainer.train(start, copies, [0.0] * at_once, walk.epochs, 0)
 
     def are_enough(strengths: list[float]) -> list[bool]:
-        trained = trainer.train(dense, copies, strengths, walk.further_epochs, 1)
+        trained = trainer.train(start, copies, strengths, walk.further_epochs, 1)
         return [
             sum(int((w == 0).sum()) for w in network.values(state)) >= reach
             for state in trainer.states(trained)

@@ -4,11 +4,14 @@ import hashlib
 import json
 import os
 import pathlib
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_reg.keras_private import layers_in
 from keras_reg.selection.network import State
 from keras_reg.selection.visits import Visit
 
@@ -30,6 +33,28 @@ def fingerprint(*parts: Any) -> str:
         else:
             digest.update(repr(leaf).encode())
     return digest.hexdigest()
+
+
+def description(model: keras.Model) -> str:
+    """What a model is besides its weights: its layers, loss, metrics and optimizer.
+
+    Names, which count up in a process, are left out.
+
+    Example:
+        >>> relu, tanh = (
+        ...     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation=name)])
+        ...     for name in ("relu", "tanh")
+        ... )
+        >>> description(relu) == description(relu) != description(tanh)
+        True
+    """
+    layers = [layer for layer in layers_in(model) if not isinstance(layer, keras.Model)]
+    found = [[type(layer).__name__, _config(layer.get_config)] for layer in layers]
+    return json.dumps(
+        _without_names([found, _config(model.get_compile_config)]),
+        sort_keys=True,
+        default=lambda one: type(one).__name__,
+    )
 
 
 class Kept:
@@ -110,6 +135,23 @@ class Kept:
 
     def _seen(self, chunk: int, place: int) -> pathlib.Path:
         return self.folder / f"seen-{chunk}-{place}.npz"
+
+
+def _config(get: Callable) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of lambdas, which no file can keep.
+            return get()
+    except Exception:  # Layers that cannot be saved raise what they like.
+        return None
+
+
+def _without_names(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _without_names(one) for key, one in config.items() if key != "name"}
+    if isinstance(config, list | tuple):
+        return [_without_names(one) for one in config]
+    return config
 
 
 def _save(file: pathlib.Path, arrays: dict[str, Any]) -> None:

@@ -88,6 +88,10 @@ def split(
         [[0, 1], [0, 1]]
     """
     if isinstance(folds, list | tuple):
+        if groups is not None or stratify is not None:
+            raise ValueError(
+                "Expected pairs of row numbers alone. Received: `groups` or `stratify` beside them"
+            )
         return _checked([(np.asarray(a), np.asarray(b)) for a, b in folds], len(examples))
     classes = class_numbers(examples.y)
     if isinstance(folds, int | np.integer):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_reg import schedules
 from keras_reg.ops.backend import on_host
 from keras_reg.optimizers import FixedSupport, Proximal
 from keras_reg.optimizers.zeros import has_strength, most_zeros
@@ -61,6 +62,11 @@ class Network:
 
         Raises: TypeError or ValueError if that is no compiled model, or the one made before.
         """
+        if isinstance(self._build, keras.Model) or not callable(self._build):
+            raise TypeError(
+                "Expected `build` to be a function without arguments that makes a compiled model. "
+                f"Received: build={self._build!r}"
+            )
         keras.utils.set_random_seed(seed)
         model = self._build()
         if not isinstance(model, keras.Model):
@@ -183,9 +189,10 @@ class Refit:
 
     def relaxed(self, weights: list[np.ndarray], epochs: int | None = None) -> keras.Model:
         """The same after some epochs in which what is zero stays zero."""
+        epochs = self.epochs if epochs is None else epochs
+        schedules.check_count(epochs, "epochs", at_least=1)
         trained = self.model(weights)
         fixed_support(trained)
-        epochs = self.epochs if epochs is None else epochs
         if isinstance(self.examples, Batches):
             trained.fit(self.examples.x, epochs=epochs, verbose=0)
         else:

@@ -39,6 +39,7 @@ def path(
     validation_data: Any = None,
     validation_split: float = 0.0,
     metric: str = "euclidean",
+    warm: bool = True,
     stack: bool | None = None,
     chunk: int | None = None,
     folder: Any = None,
@@ -51,6 +52,9 @@ def path(
     weights and the optimizer's state of the one before, with `further_epochs`. One member is
     trained on all rows, and one on the training rows of each fold, from each seed. All members make
     the same number of updates. A learning rate schedule runs on over the whole path.
+
+    With `warm=False` each strength starts anew, with all of the `epochs`: what it gives are the
+    scores, and so the choice, of so many separate fits, from the same seeds.
 
     `strengths` are those of the strongest penalty; of several in a dict the others keep their
     ratio to it. Without numbers the largest is that which makes all penalized weights zero: the
@@ -79,7 +83,8 @@ def path(
             strengths count only relative to each other.
         epochs: int >= 1. At the weakest strength. One epoch is as many updates as a pass over all
             rows.
-        further_epochs: int >= 1, or None for a sixth of `epochs`. At each of the other strengths.
+        further_epochs: int >= 1, or None for a sixth of `epochs`. At each of the other strengths;
+            None where `warm` is False.
         strengths: int >= 2, or numbers > 0.
         smallest: float between 0 and 1. The smallest strength as a share of the largest, where
             `strengths` is an int.
@@ -97,6 +102,7 @@ def path(
         validation_data: (x, y), (x, y, sample_weight) or a dataset, or None.
         validation_split: float. The share of the rows, at their end, to score on.
         metric: as `Proximal` takes it.
+        warm: bool. Whether each further strength goes on from the one before.
         stack: bool or None. Whether members are trained at once; None: where it is possible, but
             for convolutions on a CPU, which are slower so.
         chunk: int or None. How many members at once; None: what fits into 1 GiB.
@@ -248,5 +254,10 @@ def _held_out(validation_data: Any) -> Any:
     if validation_data is None:
         return None
     if isinstance(validation_data, tuple | list):
+        if len(validation_data) not in (2, 3):
+            raise ValueError(
+                "Expected `validation_data` to be (x, y), (x, y, sample_weight) or a dataset. "
+                f"Received: {len(validation_data)} parts"
+            )
         return examples_of(*validation_data)
-    return Batches(validation_data)
+    return examples_of(validation_data, None)

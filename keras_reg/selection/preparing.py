@@ -10,9 +10,9 @@ import numpy as np
 from keras_reg import schedules
 from keras_reg.regularizers import Penalty
 from keras_reg.selection.console import progress
-from keras_reg.selection.examples import Batches, Examples, examples_of
+from keras_reg.selection.examples import Batches, Examples, check_targets, examples_of
 from keras_reg.selection.grid import check_strengths, largest_strength
-from keras_reg.selection.keeping import Kept, fingerprint
+from keras_reg.selection.keeping import Kept, description, fingerprint
 from keras_reg.selection.members import Member
 from keras_reg.selection.network import Network
 from keras_reg.selection.parallel import in_parallel, processes
@@ -37,6 +37,7 @@ class Setting:
     smallest: float
     batch_size: int
     metric: str
+    warm: bool
     stack: bool | None
     chunk: int | None
     folder: Any
@@ -45,13 +46,26 @@ class Setting:
 
     def __post_init__(self) -> None:
         self.epochs = schedules.check_count(self.epochs, "epochs", at_least=1)
-        further = max(1, self.epochs // 6) if self.further_epochs is None else self.further_epochs
-        self.further_epochs = schedules.check_count(further, "further_epochs", at_least=1)
+        self.further_epochs = self._further()
         self.batch_size = schedules.check_count(self.batch_size, "batch_size", at_least=1)
+        if self.stack not in (None, True, False):
+            raise ValueError(f"Expected `stack` to be a bool or None. Received: {self.stack!r}")
         if self.chunk is not None:
             schedules.check_count(self.chunk, "chunk", at_least=1)
         self.strengths = check_strengths(self.strengths, self.smallest)
         self.jobs = processes(self.n_jobs)
+
+    def _further(self) -> int:
+        if not isinstance(self.warm, bool):
+            raise ValueError(f"Expected `warm` to be a bool. Received: warm={self.warm!r}")
+        if self.further_epochs is None:
+            return max(1, self.epochs // 6) if self.warm else self.epochs
+        if not self.warm:
+            raise ValueError(
+                "Expected `further_epochs` beside warm=True alone: without, each strength has "
+                f"`epochs`. Received: further_epochs={self.further_epochs}"
+            )
+        return schedules.check_count(self.further_epochs, "further_epochs", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +117,7 @@ class Recipe:
             score,
             setting.epochs,
             setting.further_epochs,
+            setting.warm,
             any(member.test is not None for member in members),
         )
 
@@ -220,6 +235,8 @@ def prepare(
     Raises: TypeError or ValueError as `path`.
     """
     examples = examples_of(x, y, sample_weight, class_weight)
+    if isinstance(examples, Examples):
+        check_targets(examples)
     members, scored = members_of(examples), _scored(examples, sample_weight)
     return Prepared(
         Recipe(build, penalty, setting, seeds, examples, scored, held_out, members, score, mode)
@@ -237,11 +254,12 @@ def _run(recipe: Recipe, walk: Walk) -> str:
     fields = dataclasses.asdict(recipe.setting)
     arguments = fields | {"folder": None, "verbose": None, "n_jobs": None}
     how = walk.trainer.name, walk.trainer.chunk, walk.score.name, walk.score.mode
+    network = walk.network
     # What a function does, its text does not tell.
     is_function = callable(recipe.penalty) and not isinstance(recipe.penalty, Penalty)
     given = "a function" if is_function else recipe.penalty
     texts = repr(sorted(arguments.items(), key=str)), repr(given)
-    return fingerprint(arrays, rows, how, texts, walk.network.starts)
+    return fingerprint(arrays, rows, how, texts, description(network.model), network.starts)
 
 
 def _sample(examples: Any) -> Any:

@@ -300,8 +300,19 @@ class PathResult:
                 "Expected scores on held-out rows. Received: none. Give `folds`, "
                 "`validation_split` or `validation_data`"
             )
-        whole = [row for row in scored if not row.diverged and row.done == len(self.folds)]
+        whole = [
+            row
+            for row in scored
+            if not row.diverged and row.done == len(self.folds) and not self._unscored(row.place)
+        ]
         return whole or scored
+
+    def _unscored(self, place: int) -> int:
+        """Members of which the score itself is not finite, such as an area of one class alone."""
+        in_folds = np.array([fold is not None for fold in self.folds])
+        held = in_folds if in_folds.any() else np.isfinite(self.scores).any(axis=0)
+        ends = self.done[place] & ~self.diverged[place]
+        return int(np.count_nonzero(held & ends & ~np.isfinite(self.scores[place])))
 
     def _weights_at(self, row: Row) -> list[np.ndarray]:
         if row.place >= len(self.weights):
@@ -323,6 +334,8 @@ class PathResult:
         remarks = [which for which, one in self.chosen.items() if one.place == row.place]
         if row.diverged:
             remarks.append(f"{row.diverged} diverged")
+        if unscored := self._unscored(row.place):
+            remarks.append(f"{unscored} without a score")
         if row.done < len(self.folds):
             remarks.append(f"{row.done} of {len(self.folds)} done")
         return remarks

@@ -30,6 +30,7 @@ def stability(
     sample_weight: Any = None,
     class_weight: dict | None = None,
     metric: str = "euclidean",
+    warm: bool = True,
     stack: bool | None = None,
     chunk: int | None = None,
     folder: Any = None,
@@ -59,6 +60,7 @@ def stability(
         sample_weight: (n,) array or None.
         class_weight: dict from class numbers to numbers, or None.
         metric: as `Proximal` takes it.
+        warm: bool. As `path` takes it.
         stack: bool or None.
         chunk: int or None.
         folder: str or path, or None.
@@ -90,8 +92,8 @@ def stability(
     pairs = schedules.check_count(pairs, "pairs", at_least=1)
     seed = schedules.check_count(seed, "seed", at_least=0)
     setting = Setting(
-        epochs, further_epochs, strengths, smallest, batch_size, metric, stack, chunk, folder,
-        n_jobs, verbose,
+        epochs, further_epochs, strengths, smallest, batch_size, metric, warm, stack, chunk,
+        folder, n_jobs, verbose,
     )  # fmt: skip
 
     def halves(examples: Any) -> tuple[Member, ...]:

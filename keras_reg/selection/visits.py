@@ -58,6 +58,7 @@ class Walk:
         score: the score.
         epochs: int. At the first strength.
         further_epochs: int. At each of the others.
+        warm: bool. Whether these go on from the strength before.
         has_folds: bool. Whether some members have test rows of their own.
     """
 
@@ -68,6 +69,7 @@ class Walk:
     score: Score
     epochs: int
     further_epochs: int
+    warm: bool
     has_folds: bool
 
     def visits(
@@ -86,7 +88,9 @@ class Walk:
         for place in range(first, len(strengths)):
             epochs = self.further_epochs if place else self.epochs
             same = [float(strengths[place])] * len(members)
-            now = trainer.train(now, members, same, epochs, place)
+            if not self.warm:
+                now = trainer.start(members)
+            now = trainer.train(now, members, same, epochs, place if self.warm else 0)
             values = trainer.states(now)
             yield self._visit(place, members, now, values), lambda values=values: values
 
