@@ -118,5 +118,4 @@ def _fill_backwards(x: Any, known: Any) -> Any:
     def latest(left, right):
         return ops.where(right[1], right[0], left[0]), ops.logical_or(left[1], right[1])
 
-    backwards = (ops.flip(x, axis=1), ops.flip(known, axis=1))
-    return ops.flip(scan_rows(latest, backwards, lambda _, known: known)[0], axis=1)
+    return scan_rows(latest, (x, known), lambda _, known: known, backwards=True)[0]

@@ -10,6 +10,7 @@ def scan_rows(
     combine: Callable[[Any, Any], Any],
     elements: tuple[Any, ...],
     settled: Callable[..., Any],
+    backwards: bool = False,
 ) -> tuple[Any, ...]:
     """Running combination of the elements of each row: e1, e1*e2, e1*e2*e3, ... for any product.
 
@@ -23,6 +24,7 @@ def scan_rows(
         elements: tensors of one shape, which together hold one element at each place.
         settled: takes `elements`, one by one, to a bool tensor: where no earlier element changes
             this one any more.
+        backwards: bool. From the last element of each row to the first.
     Shapes: elements: (rows, n). result: as `elements`.
     Reference: Hillis & Steele, "Data parallel algorithms", CACM 1986.
 
@@ -33,20 +35,29 @@ def scan_rows(
         [[1.0, 2.0, 3.0, 4.0]]
     """
     shape = tuple(elements[0].shape)
+    if shape[1] == 1:
+        return elements
     place = ops.arange(shape[1], dtype="int32")
+    distance = shape[1] - 1 - place if backwards else place
 
-    def double(reach, *elements):
-        start = ops.stack([ops.zeros_like(reach), shape[1] - reach])
+    def joined(reach: Any, before: tuple[Any, ...], elements: tuple[Any, ...]) -> tuple[Any, ...]:
+        pairs = zip(elements, combine(before, elements), strict=True)
+        return tuple(ops.where(distance < reach, x, y) for x, y in pairs)
+
+    def neighbours(x: Any) -> Any:
+        inner = x[:, 1:] if backwards else x[:, :-1]
+        return ops.pad(inner, [[0, 0], [0, 1] if backwards else [1, 0]])
+
+    def double(reach: Any, *elements: Any) -> tuple[Any, ...]:
+        start = ops.stack([ops.zeros_like(reach), reach if backwards else shape[1] - reach])
         doubled = [ops.concatenate([x, x], axis=1) for x in elements]
-        earlier = tuple(ops.slice(x, start, shape) for x in doubled)
-        combined = combine(earlier, elements)
-        is_whole = place < reach
-        kept = [ops.where(is_whole, x, y) for x, y in zip(elements, combined, strict=True)]
-        return (2 * reach, *kept)
+        before = tuple(ops.slice(x, start, shape) for x in doubled)
+        return (2 * reach, *joined(reach, before, elements))
 
-    start = (ops.ones((), "int32"), *elements)
-
-    def is_unfinished(reach, *elements):
+    def is_unfinished(reach: Any, *elements: Any) -> Any:
         return ops.logical_and(reach < shape[1], ops.logical_not(ops.all(settled(*elements))))
 
+    # A known shift is faster, and of short pieces the first settles nearly all.
+    elements = joined(1, tuple(map(neighbours, elements)), elements)
+    start = (ops.convert_to_tensor(2, "int32"), *elements)
     return tuple(ops.while_loop(is_unfinished, double, start)[1:])

@@ -124,9 +124,8 @@ def sorted_l1_prox(w: Any, weights: Any) -> Any:
 def _falls(y: Any) -> Any:
     """-1 where all before is above all that follows, so that no piece reaches across, else 0."""
     (least,) = scan_rows(lambda a, b: (ops.minimum(a[0], b[0]),), (y,), ops.isnan)
-    backwards = ops.flip(y, axis=1)
-    (most,) = scan_rows(lambda a, b: (ops.maximum(a[0], b[0]),), (backwards,), ops.isnan)
-    return -ops.cast(least[:, :-1] > ops.flip(most, axis=1)[:, 1:], y.dtype)
+    (most,) = scan_rows(lambda a, b: (ops.maximum(a[0], b[0]),), (y,), ops.isnan, backwards=True)
+    return -ops.cast(least[:, :-1] > most[:, 1:], y.dtype)
 
 
 _certain_falls = compiled_alone(_falls)
