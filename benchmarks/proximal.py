@@ -4,12 +4,15 @@
 
 Four Dense(1024), batch 128, where reading and writing weights takes much of the time, and a CNN,
 where convolutions do; and every penalty with its default arguments on two Dense(512), batch 128.
-Run it on a quiet machine: the ratios of a loaded one mean little.
+Then the first step of MobileNetV2, which builds the optimizer and compiles; and on JAX the
+temporary memory of a compiled step with every penalty. Run it on a quiet machine: the ratios of a
+loaded one mean little.
 """
 
 import argparse
 import inspect
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +115,69 @@ def measure_every_penalty(rounds: int, only: list[str]) -> None:
     timing.report(f"proximal {backend} every penalty", title, table)
 
 
+FIRST_STEPS: dict[str, Maker] = {
+    "Adam": OPTIMIZERS["Adam"],
+    "L1": OPTIMIZERS["L1"],
+    "GroupLasso of filters": lambda model: Proximal(
+        keras.optimizers.Adam(), regularizers.GroupLasso(STRENGTH, "outputs"), model=model
+    ),
+}
+
+
+def measure_first_steps() -> None:
+    """Each once, after the first step of a small model: what every process pays once is paid."""
+    backend = keras.backend.backend()
+    training_step(small_dense, OPTIMIZERS["L1"], backend == "jax")()
+    x, y = np.zeros((8, 96, 96, 3), "float32"), np.zeros(8, "int32")
+    seconds = {}
+    for name, new in FIRST_STEPS.items():
+        model = keras.applications.MobileNetV2((96, 96, 3), weights=None, classes=10)
+        model.compile(new(model), "sparse_categorical_crossentropy")
+        start, used = time.perf_counter(), time.process_time()
+        model.train_on_batch(x, y)
+        seconds[name] = time.perf_counter() - start, time.process_time() - used
+    header = ("case", "seconds", "ratio", "processor's seconds", "ratio of these")
+    base = seconds["Adam"]
+    rows = [
+        (name, f"{wall:.1f}", f"{wall / base[0]:.2f}", f"{cpu:.1f}", f"{cpu / base[1]:.2f}")
+        for name, (wall, cpu) in seconds.items()
+    ]
+    title = f"The first step of MobileNetV2 with 52 kernels, {backend}"
+    timing.report(f"proximal {backend} first step", title, rows, header)
+
+
+def temporaries(new: Maker) -> float:
+    """Temporary memory of a compiled step on JAX, in multiples of the weights."""
+    import jax
+
+    layers = [keras.layers.Dense(1500, activation="relu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((1500,)), *layers])
+    optimizer = new(model)
+    optimizer.build(model.trainable_variables)
+
+    def loss(weights: Any, x: Any) -> Any:
+        return (model.stateless_call(weights, [], x)[0] ** 2).mean()
+
+    def step(weights: Any, state: Any, x: Any) -> Any:
+        return optimizer.stateless_apply(state, jax.grad(loss)(weights, x), weights)
+
+    weights = [v.value for v in model.trainable_variables]
+    state = [v.value for v in optimizer.variables]
+    x = np.zeros((64, 1500), "float32")
+    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(weights, state, x).compile()
+    return compiled.memory_analysis().temp_size_in_bytes / sum(w.nbytes for w in weights)
+
+
+def measure_memory(only: list[str]) -> None:
+    rows = [
+        (name, f"{temporaries(new):.2f}")
+        for name, new in with_every_penalty().items()
+        if name == "Adam" or not only or name in only
+    ]
+    title = "Temporary memory of a compiled step, 4 x Dense(1500), batch 64, jax"
+    timing.report("proximal jax memory", title, rows, ("case", "multiples of the weights"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
@@ -132,6 +198,9 @@ def main() -> None:
         how = f"jit_compile={jit}"
         timing.report(f"proximal {backend} {how} {title[:3]}", f"{title}, {backend}, {how}", table)
     measure_every_penalty(min(options.rounds, SLOW_STEPS), options.penalties)
+    measure_first_steps()
+    if backend == "jax":
+        measure_memory(options.penalties)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from test_structured import draw, numpy, seeds
 
 from keras_reg import regularizers
 from keras_reg.ops.backend import compiled
+from keras_reg.ops.counted_ranks import falling_ranks
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.scan import scan_rows
 from keras_reg.ops.sorted_l1 import bh_weights, sorted_l1_prox
@@ -126,6 +127,39 @@ def test_equal_charges_are_l1(seed, charge):
     w = draw(seed, 20)
     ours = sorted_l1_prox(ops.convert_to_tensor(w), ops.full((20,), charge))
     np.testing.assert_allclose(numpy(ours), numpy(regularizers.L1(charge).prox(w, 1.0)), atol=1e-6)
+
+
+MANY = 5000
+NORMAL = np.abs(draw(0, MANY))
+# Enough of them that ranks are counted where a compiler would sort slowly.
+LARGE = {
+    "normal": NORMAL,
+    "half of them zero": np.maximum(NORMAL - 0.7, 0.0),
+    "of all magnitudes": NORMAL**20,
+    "one far off": np.append(NORMAL[1:], 1e30).astype("float32"),
+    "few values": np.round(4.0 * NORMAL) / 4.0,
+    "some ties": np.append(NORMAL[: MANY // 2], NORMAL[: MANY // 2]),
+}
+
+
+@pytest.mark.parametrize("x", LARGE.values(), ids=LARGE)
+def test_falling_ranks_are_those_of_a_stable_sort(x):
+    expected = np.empty(MANY)
+    expected[np.argsort(-x, kind="stable")] = np.arange(MANY)
+    expected[x == 0] = MANY - 1
+    np.testing.assert_array_equal(numpy(falling_ranks(ops.convert_to_tensor(x))), expected)
+
+
+def test_slope_prox_of_many_weights_is_isotonic_regression():
+    w = np.sign(draw(2, MANY)) * LARGE["half of them zero"]
+    i = np.arange(1, MANY + 1)
+    charges = 0.3 * norm.isf(i * 0.1 / (2 * MANY)) / norm.isf(0.1 / (2 * MANY))
+    order = np.argsort(-np.abs(w), kind="stable")
+    expected = np.zeros(MANY)
+    fit = IsotonicRegression(increasing=False, y_min=0.0)
+    expected[order] = fit.fit_transform(i, np.abs(w)[order].astype("float64") - charges)
+    shrunk = numpy(regularizers.SLOPE(0.3).prox(w, 1.0))
+    np.testing.assert_allclose(shrunk, np.sign(w) * expected, atol=2e-6)
 
 
 @seeds

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_reg.ops import arrays as ops
 from keras_reg.ops.backend import compiled_alone
+from keras_reg.ops.counted_ranks import falling_ranks
 from keras_reg.ops.isotonic import isotonic_fit
 from keras_reg.ops.scan import scan_rows
 
@@ -97,8 +98,9 @@ def linear_weights(n: int, dtype: str = "float32") -> Any:
 def sorted_l1_prox(w: Any, weights: Any) -> Any:
     """argmin_u 0.5 * ||u - w||**2 + sum_i weights_i * |u|_(i), |u|_(1) the largest.
 
-    Sorts, fits a decreasing line to |w| - weights (`isotonic_fit`), and sorts back: O(n log(n)**2)
-    work for n weights. Weights that the penalty ties come back exactly equal.
+    Ranks (`falling_ranks`), fits a decreasing line to |w| - weights (`isotonic_fit`), and puts it
+    back in place: O(n log(n)**2) work for n weights. Weights that the penalty ties come back
+    exactly equal.
 
     Args:
         w: float tensor.
@@ -112,12 +114,12 @@ def sorted_l1_prox(w: Any, weights: Any) -> Any:
         >>> keras.ops.convert_to_numpy(sorted_l1_prox(w, weights)).tolist()
         [1.0, -1.0, 0.0]
     """
-    magnitude = ops.where(w < 0, -w, w)
-    order = ops.argsort(-magnitude)
-    shrunk = (ops.take(magnitude, order) - weights)[None]
+    magnitude = ops.abs(w)
+    ranks = falling_ranks(magnitude)
+    shrunk = (ops.scatter(ranks[:, None], magnitude, w.shape) - weights)[None]
     fitted = isotonic_fit(shrunk, math.inf, 0.0, _certain_falls(shrunk))[0]
     positive = ops.where(fitted < 0, 0.0, fitted)
-    kept = ops.scatter(order[:, None], positive, w.shape)
+    kept = ops.take(positive, ranks)
     return ops.where(w < 0, -kept, kept)
 
 

@@ -25,8 +25,9 @@ class SLOPE(Penalty):
 
     Selects as `L1` does and makes weights of like size exactly equal, so that correlated inputs
     share a value; with "bh" it keeps few irrelevant ones. The order runs over the whole variable.
-    Its prox sorts and takes O(n log(n)**2) work, a fifth of a second on two cores for 262,144
-    weights and a small step, where XLA compiles it, and seconds on PyTorch: use it with `every`.
+    Its prox takes O(n log(n)**2) work. Where XLA compiles it, that is some 30 ms of a processor's
+    time for 262,144 weights and a small step, and ten times that where many of them are tied;
+    on PyTorch it is seconds: use it with `every`.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`). The charge of the largest.
