@@ -25,6 +25,8 @@ NEVER_ZERO = {
     regularizers.TotalVariation,
 }
 SHAPES = [(5, 1), (3, 4), (1, 1), (2, 2, 3, 2)]
+# Each takes a compilation.
+COMPILED = [(5, 1), (2, 2, 3, 2)]
 
 
 every_penalty = pytest.mark.parametrize(("cls", "kwargs"), CASES)
@@ -53,13 +55,13 @@ def compiled_prox(penalty):
     return compiled(penalty.prox)
 
 
-def weights(elements=None):
+def weights(elements=None, shapes=SHAPES):
     plain = st.floats(-4, 4, width=32, allow_subnormal=False).map(
         lambda x: 0.0 if abs(x) < 1e-3 else x
     )
     if elements is None:
         elements = st.one_of(st.sampled_from([0.0, 1.0, -1.0]), plain)
-    return st.sampled_from(SHAPES).flatmap(
+    return st.sampled_from(shapes).flatmap(
         lambda shape: hnp.arrays("float32", shape, elements=elements)
     )
 
@@ -212,7 +214,7 @@ def test_scheduled_strength_round_trips_and_is_evaluated_in_prox(cls, kwargs):
 
 
 @every_proximable
-@given(w=weights(), step=steps)
+@given(w=weights(shapes=COMPILED), step=steps)
 def test_compiled_equals_eager(cls, kwargs, w, step):
     penalty = penalty_like(cls, 0.3, *kwargs.items())
     fast = compiled_prox(penalty)(*map(ops.convert_to_tensor, (w, np.float32(step))))
