@@ -22,8 +22,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 quickstart: .venv/examples-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
 
+# A file's tests in one process: what they share is compiled once.
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 doctest: .venv/dev
 	$(BIN)/python -m pytest -n 2 -q --doctest-modules keras_reg
