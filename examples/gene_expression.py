@@ -64,9 +64,10 @@ def main(output=".", epochs=80, folds=3, seeds=3, genes=6830, pairs=25):
     x, y, _ = load(genes)
     # With all rows in each update, genes take many epochs to leave.
     run = {"epochs": epochs, "further_epochs": epochs // 2, "batch_size": len(x)}
-    run |= {"strengths": np.geomspace(0.25, 2.0, 6)}
+    # Six strengths, from a tenth of the one that leaves no gene.
+    grid = {"strengths": 6, "smallest": 0.1}
     results, last = {}, {}
-    for name, method, count in track(list(contenders(run, folds))):
+    for name, method, count in track(list(contenders(run | grid, folds))):
         accuracy, kept = [], []
         for seed in range(seeds):
             outer = StratifiedKFold(folds, shuffle=True, random_state=seed)
@@ -91,7 +92,8 @@ def main(output=".", epochs=80, folds=3, seeds=3, genes=6830, pairs=25):
     print(f"{genes:,} to {len(left)} genes, {counts}, outputs {np.abs(apart).max():.0e} apart")
 
     scaled = StandardScaler().fit_transform(x)
-    stable = kr.selection.stability(lambda: network(x, y), scaled, y, GENES, pairs=pairs, **run)
+    run |= {"strengths": np.geomspace(0.25, 2.0, 6), "pairs": pairs}
+    stable = kr.selection.stability(lambda: network(x, y), scaled, y, GENES, **run)
     place = len(stable.strengths) - 1
     chances, bound = stable.probabilities(place), stable.error_bound(0.75, place)
     rows = {
