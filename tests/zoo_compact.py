@@ -141,20 +141,33 @@ def run(model, kind, seed):
 
 
 def measure(path, seconds, seeds):
-    """Appends a line for each run that is not in the file yet, until the time is up.
-
-    Each model comes once before any comes by another pattern.
-    """
+    """Appends a line for each run that is not in the file yet, until the time is up."""
     done = {(row["name"], row.get("kind"), row.get("seed")) for row in lines(path)}
-    for seed, kind, name in itertools.product(range(seeds), KINDS, applications()):
-        if (name, kind, seed) in done or time.process_time() > seconds:
-            continue
+    for name, own in in_turn(seeds):
+        runs = [one for one in itertools.product(KINDS, own) if (name, *one) not in done]
+        if runs and time.process_time() < seconds:
+            for row in runs_of(name, runs):
+                append(path, {"name": name, **row})
+                done.add((name, row["kind"], row["seed"]))
+
+
+def in_turn(seeds):
+    """Models with their seeds: all of the ten smallest, then each model by one seed at a time."""
+    yield from ((name, range(seeds)) for name in SMALLEST)
+    yield from ((name, [seed]) for seed in range(seeds) for name in applications())
+
+
+def runs_of(name, runs):
+    """A line for each pattern and seed. `compact` leaves a model as it was, so it is made once."""
+    gc.collect()
+    model = made(name)
+    weights = model.get_weights()
+    for kind, seed in runs:
+        model.set_weights(weights)
         try:
-            row = run(made(name), kind, seed)
+            yield run(model, kind, seed)
         except Exception as error:  # A table is to tell which models fail.
-            row = {"kind": kind, "seed": seed, "error": str(error).splitlines()[0][:200]}
-        append(path, {"name": name, **row})
-        gc.collect()
+            yield {"kind": kind, "seed": seed, "error": str(error).splitlines()[0][:200]}
 
 
 def measure_single(path):

@@ -76,13 +76,28 @@ def shared(first: Array, second: Array) -> Array:
 
 
 def applied(function: Any, dtype: str, *knowns: Array) -> Array:
-    """The values of a function that acts entry by entry; NaN where an argument is not known."""
-    arrays = [keras.ops.convert_to_tensor(known, dtype=dtype) for known in knowns]
-    found = np.asarray(keras.ops.convert_to_numpy(function(*arrays)), "float64")
-    missing = np.zeros((1,) * found.ndim, bool)
-    for known in knowns:
-        missing = missing | np.isnan(known)
-    return np.where(missing, np.nan, found)
+    """The values of a function that acts entry by entry; NaN where an argument is not known.
+
+    Example:
+        >>> applied(keras.ops.relu, "float32", np.array([-1.0, np.nan, 2.0]))
+        array([ 0., nan,  2.])
+    """
+    arrays = np.broadcast_arrays(*knowns)
+    is_known = ~np.any(np.isnan(arrays), axis=0)
+    found = np.full(is_known.shape, np.nan)
+    count = int(is_known.sum())
+    if count:
+        # Of few lengths, since JAX compiles a program for each.
+        tensors = [_padded(one[is_known], 1 << (count - 1).bit_length(), dtype) for one in arrays]
+        values = keras.ops.convert_to_numpy(function(*tensors))
+        found[is_known] = np.asarray(values, "float64")[:count]
+    return found
+
+
+def _padded(values: Array, length: int, dtype: str) -> Any:
+    """A tensor of this length that begins with these values."""
+    padded = np.resize(values, length)
+    return keras.ops.convert_to_tensor(padded, dtype=dtype)
 
 
 def product(first: Array, second: Array) -> Array:

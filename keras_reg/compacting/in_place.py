@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from keras_reg.compacting.unfilled import restore, unfilled
 from keras_reg.keras_private import forget_parameters, layers_in
 
 _KEPT = "keras_reg_config"
@@ -90,7 +91,8 @@ def _become(layer: Any, config: dict[str, Any], build: dict[str, Any]) -> None:
     new = type(layer).from_config(config)
     if layer.built:
         with scope_of(layer):
-            new.build_from_config(build)
+            unfilled(new).build_from_config(build)
+        restore(new, layer)
     methods = {name: one for name, one in vars(layer).items() if inspect.isfunction(one)}
     vars(layer).clear()
     vars(layer).update({**vars(new), **methods})

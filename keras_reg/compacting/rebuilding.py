@@ -14,6 +14,7 @@ from keras_reg.compacting.in_place import build_config, is_resized, resized, sco
 from keras_reg.compacting.low_rank import Pair, can_split, split
 from keras_reg.compacting.resizing import Sizes, UnfitError, arguments_of, edits_of, rescaled
 from keras_reg.compacting.survey import Run, Step, leaves_of
+from keras_reg.compacting.unfilled import restore, unfilled
 from keras_reg.compacting.weights import states_of
 from keras_reg.keras_private import layers_in
 from keras_reg.layers import PartialLayerNormalization
@@ -292,7 +293,7 @@ class Rebuilding:
             if step.inside is not None and any(self._sizes.is_cut(one, "makes") for one in cut):
                 return resized(operation, self._changes(operation, step.inside))
             pair = None if self._splits is None else self._pair(operation, edits)
-            return _remade(operation, edits) if pair is None else pair
+            return unfilled(_remade(operation, edits)) if pair is None else pair
         except Exception as error:  # What a user's layer raises is not known here.
             raise UnfitError(step, f"{operation.name} has no config ({error})") from None
 
@@ -325,6 +326,7 @@ class Rebuilding:
                 other.trainable = one.trainable
         if hasattr(new, "finalize_state"):
             new.finalize_state()
+        restore(new, old)
 
 
 def _own(layer: Any) -> list[Any]:

@@ -14,6 +14,7 @@ from keras_reg.compacting import constants
 from keras_reg.compacting.removal import owner_of
 from keras_reg.compacting.smaller import Options, Smaller, check, verified
 from keras_reg.keras_private import layers_in
+from keras_reg.structure.families.attention import has_one_size
 from keras_reg.structure.graph import product, total
 from keras_reg.structure.weights import is_kernel, path_of
 
@@ -179,7 +180,7 @@ def _notes(small: Smaller) -> Iterator[str]:
         if isinstance(layer, keras.layers.MultiHeadAttention):
             config = layer.get_config()
             key, value = config["key_dim"], config["value_dim"]
-            if key != value:
+            if key != value and has_one_size(layer, "jax"):
                 yield f"{layer.name} has keys of {key} and values of {value}: JAX wants one size"
 
 

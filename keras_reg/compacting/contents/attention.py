@@ -33,10 +33,6 @@ def attention(content: Any) -> list[Any]:
     columns = tuple(range(2, len(kernel.shape)))
     found = content.reads(kernel, (0, 1), columns, of_head["value"], bias)
     found = found if bias is None else found + numbers(bias)
-    query, value = parts["query/kernel"], parts["value/kernel"]
-    # JAX has one kernel for both sizes.
-    if query.shape[2] == value.shape[2] and keras.backend.backend() == "jax":
-        content.call.as_many((query, 2), (value, 2))
     result, *scores = content.results
     # Weights that add up to 1 leave a constant what it is.
     known = found.reshape([1] * (result.rank - found.ndim) + list(found.shape))

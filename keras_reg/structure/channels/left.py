@@ -72,7 +72,7 @@ class Wiring:
 
     A channel does nothing if nothing that is kept reads it through a weight that is not zero, or if
     it is constant: every weight that makes it is zero. Constants are added to the biases of what
-    reads them, unless that is a convolution that pads, where only zero will do.
+    reads them. Of those that the same convolutions read and pad with zeros one stays.
 
     Args:
         model: a built model.
@@ -104,6 +104,7 @@ class Wiring:
         for labels in reader.consumed:
             self._is_read[roots[labels]] = False
         self._is_padded = self._at(roots[labels] for labels in reader.padded)
+        self._is_single = self._at(roots[labels] for labels in [*reader.single, *reader.consumed])
         self._scores = [
             (uses, [roots[reader.slots[place].labels] for place in places])
             for uses, places in reader.scores
@@ -163,7 +164,29 @@ class Wiring:
         made = self._at(w.roots[axis] for w in self._weights for axis in w.columns)
         constant = self._settled(made & ~self._stays & ~self._varied(nonzero), nonzero)
         zero = self._settled(constant & ~self._offset(nonzero), nonzero)
-        return zero | constant & ~self._is_padded
+        free = zero | constant & ~self._is_padded
+        return free | self._merged(constant & ~free & ~self._is_single, nonzero)
+
+    def _merged(self, constant: Array, nonzero: dict[int, Array]) -> Array:
+        """Constants that go since another takes over the weights that read them."""
+        uses: dict[int, list[tuple[int, int, int]]] = {one: [] for one in np.flatnonzero(constant)}
+        mixed = np.zeros_like(constant)
+        for weight, axis in self._rows() if uses else ():
+            roots, is_plain = weight.roots[axis], weight.roles[axis] == {"reads"}
+            if not is_plain or weight.rows != [axis]:
+                mixed[roots] = True
+            for row in np.flatnonzero(constant[roots]):
+                uses[roots[row]].append((id(weight.variable), axis, row))
+        alike: dict[Any, list[int]] = {}
+        for root, places in uses.items():
+            if places and not mixed[root]:
+                alike.setdefault(tuple(sorted(key for key, _, _ in places)), []).append(root)
+        for first, *others in alike.values():
+            for root in others:
+                for (key, axis, to), (_, _, row) in zip(uses[first], uses[root], strict=True):
+                    entries = np.moveaxis(nonzero[key], axis, 0)
+                    entries[to] |= entries[row]
+        return self._at(others for _, *others in alike.values())
 
     def _settled(self, still: Array, nonzero: dict[int, Array]) -> Array:
         """Those of some channels that are made of such alone."""

@@ -129,9 +129,16 @@ class Call:
         """
         self.reader.equal.append([(id(variable), axis) for variable, axis in places])
 
-    def pads(self, labels: Array) -> None:
-        """Channels get zeros at their edges, where a constant one would change."""
+    def pads(self, labels: Array, merges: bool = False) -> None:
+        """Channels get zeros at their edges, where a constant one would change.
+
+        Args:
+            labels: array of ints.
+            merges: bool. Whether a kernel reads them there, so that one can stand for others.
+        """
         self.reader.padded.append(labels)
+        if not merges:
+            self.reader.single.append(labels)
 
     def inner(self, layer: Any, inputs: list[Traced], outputs: list[Any]) -> list[Traced]:
         """Sends labels through a layer inside this one."""
@@ -149,6 +156,7 @@ class Reader:
         operands: dict from labels to the slots of variables that operations are called with.
         consumed: list of labels that products of two tensors sum over.
         padded: list of labels of channels that get zeros at their edges.
+        single: list of labels of those of them of which none can stand for another.
         scores: list of `Scores`.
         equal: list of lists of places, the `id` of a variable and an axis, where as many stay.
     """
@@ -160,6 +168,7 @@ class Reader:
         self.operands: dict[int, tuple[int, int]] = {}
         self.consumed: list[Array] = []
         self.padded: list[Array] = []
+        self.single: list[Array] = []
         self.scores: list[Scores] = []
         self.equal: list[list[tuple[int, int]]] = []
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import layers
 
@@ -30,6 +31,27 @@ def positions(layer: Any, query: Shape, value: Shape) -> int | None:
     axes = getattr(layer, "attention_axes", None)
     read = range(1, len(query) - 1) if axes is None else [axis % len(query) for axis in axes]
     return product((*query[1:-1], *(value[axis] for axis in read)))
+
+
+def has_one_size(layer: Any, backend: str | None = None) -> bool:
+    """Whether the sizes of keys and of values must be the same.
+
+    `GroupQueryAttention` holds one number for both. On JAX `MultiHeadAttention` calls a kernel that
+    wants them so, unless it drops scores while it trains.
+
+    Args:
+        layer: attention with heads.
+        backend: str. None: the one that runs.
+
+    Example:
+        >>> layer = layers.MultiHeadAttention(2, 4)
+        >>> has_one_size(layer, "jax"), has_one_size(layer, "torch")
+        (True, False)
+    """
+    if isinstance(layer, layers.GroupQueryAttention):
+        return True
+    is_fused = not layer.get_config()["dropout"]
+    return is_fused and (backend or keras.backend.backend()) == "jax"
 
 
 def _scores(layer: Any, shapes: list[Shape]) -> int | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_reg.structure.channels.labels import Array, Traced
 from keras_reg.structure.channels.registry import for_layers
-from keras_reg.structure.families.attention import positions
+from keras_reg.structure.families.attention import has_one_size, positions
 
 layers = keras.layers
 
@@ -28,8 +28,6 @@ def group_query(call: Any) -> list[Traced]:
     shared = heads[:: layer.num_query_heads // layer.num_key_value_heads]
     call.join(heads, np.repeat(shared, len(heads) // len(shared)))
     results = _attention(call, parts, heads, shared)
-    # One number in the config for both.
-    call.as_many((parts["query/kernel"], 2), (parts["value/kernel"], 2))
     call.as_many((parts["query/kernel"], 0), (parts["attention_output/kernel"], 2))
     return results
 
@@ -53,6 +51,8 @@ def _attention(call: Any, parts: dict[str, Any], heads: Array, shared: Array) ->
     query, value, key = inputs_of(call)
     sizes = call.makes(parts["query/kernel"], 2)
     values = call.makes(parts["value/kernel"], 2)
+    if has_one_size(call.operation) and len(sizes) == len(values):
+        call.as_many((parts["query/kernel"], 2), (parts["value/kernel"], 2))
     sides = (
         ("query", query, heads, sizes),
         ("key", key, shared, sizes),

@@ -55,7 +55,7 @@ def transposed(call: Any) -> Traced:
     """As a convolution, with the last two axes of the kernel the other way round."""
     kernel = call.operation.kernel
     inputs = _inputs(call)
-    call.pads(inputs)  # Fewer kernels reach its edges.
+    call.pads(inputs, merges=True)  # Fewer kernels reach its edges.
     call.reads(kernel, -1, inputs)
     return _filtered(call, call.makes(kernel, -2))
 
@@ -84,7 +84,8 @@ def _inputs(call: Any) -> Array:
     kernel = getattr(layer, "kernel_size", None)
     is_padded = getattr(layer, "padding", "valid") != "valid" and kernel and max(kernel) > 1
     if is_padded or type(layer).__name__.startswith("ZeroPadding"):
-        call.pads(labels)
+        reads = isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D))
+        call.pads(labels, merges=reads and layer.groups == 1)
     return labels
 
 
