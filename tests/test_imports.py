@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "optimizers": {"regularizers", "ops", "schedules", "structure"},
     "layers": {"ops", "schedules", "structure"},
     "report": {"ops", "figures", "schedules", "structure", "regularizers", "optimizers"},
-    "compacting": {"layers", "optimizers", "structure"},
+    "compacting": {"layers", "ops", "optimizers", "structure"},
     "evaluation": {"report"},
     "selection": {
         "ops",

@@ -266,13 +266,15 @@ def table(rows):
         for name in names
         if all("error" not in row and row["difference"] < 1e-9 for row in of(rows, name))
     ]
+    held = sum("error" not in row and row["difference"] < 1e-9 for row in rows)
     found = [
         f"{len(right)} of the {len(applications())} models of keras.applications, in double "
         "precision on TensorFlow, on images of 32 pixels (71 and 75 where a model wants that), "
         "with random weights. Half of the channels of each group are zero: "
-        f"{'; '.join(MEANING[kind] for kind in kinds)}. {len(rows)} runs. The largest difference "
-        "is relative to the largest output; seconds are those of one processor for one call of "
-        "`compact` without its check.",
+        f"{'; '.join(MEANING[kind] for kind in kinds)}. Of {_possible()} {len(rows)} runs were "
+        f"made, and in {held} of them the outputs stayed: {_made(rows, kinds)}. The largest "
+        "difference is relative to the largest output; seconds are those of one processor for "
+        "one call of `compact` without its check.",
         "",
         f"| model | parameters | left: {' | '.join(kinds)} | zero, and stay | largest difference "
         "| seconds | runs |",
@@ -283,6 +285,21 @@ def table(rows):
     if reasons:
         found += ["", f"What stays: a layer {'; '.join(sorted(reasons))}."]
     return "\n".join(found) + "\n"
+
+
+def _possible():
+    return f"{len(applications())} models x {len(KINDS)} patterns x 3 seeds"
+
+
+def _made(rows, kinds):
+    """How many models were run by each pattern, and by how many seeds."""
+    found = []
+    for kind in kinds:
+        seeds = collections.Counter(row["name"] for row in rows if row["kind"] == kind)
+        counts = collections.Counter(seeds.values())
+        each = [f"{count} by {number} seeds" for number, count in sorted(counts.items())]
+        found.append(f'"{kind}" {" and ".join(each)}')
+    return "; ".join(found).replace("by 1 seeds", "by one seed")
 
 
 def of(rows, name):

@@ -357,7 +357,17 @@ def _remade(operation: Any, edits: dict[str, Any]) -> Any:
         return new
     if kind is keras.layers.LayerNormalization and edits:
         kind = PartialLayerNormalization
-    return kind.from_config(config)
+    return kind.from_config({**config, **_functions(operation)})
+
+
+def _functions(layer: Any) -> dict[str, Any]:
+    """Activations and the like that are a user's functions: no config can be made into these."""
+    found = {name: getattr(layer, name, None) for name in layer.get_config()}
+    return {
+        name: value
+        for name, value in found.items()
+        if inspect.isfunction(value) and value.__module__.partition(".")[0] != "keras"
+    }
 
 
 def _unbuilt(config: Any) -> Any:

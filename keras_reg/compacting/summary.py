@@ -180,7 +180,7 @@ def _notes(small: Smaller) -> Iterator[str]:
         if isinstance(layer, keras.layers.MultiHeadAttention):
             config = layer.get_config()
             key, value = config["key_dim"], config["value_dim"]
-            if key != value and has_one_size(layer, "jax"):
+            if key != value and has_one_size(layer, anywhere=True):
                 yield f"{layer.name} has keys of {key} and values of {value}: JAX wants one size"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import tree
 
 from keras_reg.compacting.weights import states_of
+from keras_reg.ops.backend import compiled, compiles_each_operation
 from keras_reg.structure.channels.graph import Graph, graph_of, graph_of_call, is_graph
 from keras_reg.structure.channels.labels import Array
 from keras_reg.structure.channels.opening import table_lengths
@@ -43,12 +44,13 @@ def check_same(
         DifferentError: if they differ by more than rounding explains.
     """
     inputs, expected = _run(model, x)
+    forward = _Forward(small)
     try:
-        found = _outputs(small, inputs)
+        found = forward.outputs(inputs)
     except Exception as error:  # What a backend or code of a layer raises for sizes.
         raise DifferentError(f"the smaller model fails: {error}") from error
     with _moved(small, places or {}):
-        moved = _outputs(small, _jittered(inputs))
+        moved = forward.outputs(_jittered(inputs))
     differences: dict[str, float] = {}
     for name, one, other, nudged in zip(_names(model), expected, found, moved, strict=True):
         difference, allowed = _distance(one, other), _allowed(other, nudged)
@@ -108,15 +110,16 @@ def _distance(first: Array, second: Array) -> float:
 
 def _run(model: Any, x: Any) -> tuple[Any, list[Array]]:
     """Inputs that the model takes, and its outputs."""
+    forward = _Forward(model)
     if x is not None:
-        return x, _outputs(model, x)
+        return x, forward.outputs(x)
     failure: Exception | None = None
     graph = graph_of(model) if is_graph(model) else graph_of_call(model)
     is_open = any(None in one.shape[1:] for one in graph.inputs)
     for length in (*_LENGTHS, *table_lengths(model)) if is_open else _LENGTHS[:1]:
         inputs = _drawn(model, graph, length)
         try:
-            return inputs, _outputs(model, inputs)
+            return inputs, forward.outputs(inputs)
         except Exception as error:  # What a backend raises for sizes that are too small.
             failure = error
     raise ValueError(
@@ -125,10 +128,29 @@ def _run(model: Any, x: Any) -> tuple[Any, list[Array]]:
     ) from failure
 
 
-def _outputs(model: Any, inputs: Any) -> list[Array]:
-    with _states_kept(model):
-        outputs = tree.flatten(model(inputs, training=False))
-    return [np.asarray(keras.ops.convert_to_numpy(one)) for one in outputs]
+class _Forward:
+    """Runs a model, as one program where the backend would compile each operation by itself."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._program = compiled(self._stateless) if compiles_each_operation() else None
+
+    def outputs(self, inputs: Any) -> list[Array]:
+        """What comes out, with the states of the model as they were."""
+        with _states_kept(self._model):
+            outputs = tree.flatten(self._called(inputs))
+        return [np.asarray(keras.ops.convert_to_numpy(one)) for one in outputs]
+
+    def _called(self, inputs: Any) -> Any:
+        if self._program is not None:
+            of = self._model.trainable_variables, self._model.non_trainable_variables
+            # Code of a layer may need numbers. Where shapes do not fit, the model says so itself.
+            with contextlib.suppress(Exception):
+                return self._program(*([one.value for one in some] for some in of), inputs)
+        return self._model(inputs, training=False)
+
+    def _stateless(self, trainable: Any, others: Any, inputs: Any) -> Any:
+        return self._model.stateless_call(trainable, others, inputs, training=False)[0]
 
 
 @contextlib.contextmanager

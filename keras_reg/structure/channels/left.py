@@ -169,14 +169,16 @@ class Wiring:
 
     def _merged(self, constant: Array, nonzero: dict[int, Array]) -> Array:
         """Constants that go since another takes over the weights that read them."""
-        uses: dict[int, list[tuple[int, int, int]]] = {one: [] for one in np.flatnonzero(constant)}
+        uses: dict[int, list[tuple[int, int, int]]] = {
+            one: [] for one in np.flatnonzero(constant).tolist()
+        }
         mixed = np.zeros_like(constant)
         for weight, axis in self._rows() if uses else ():
             roots, is_plain = weight.roots[axis], weight.roles[axis] == {"reads"}
             if not is_plain or weight.rows != [axis]:
                 mixed[roots] = True
-            for row in np.flatnonzero(constant[roots]):
-                uses[roots[row]].append((id(weight.variable), axis, row))
+            for row in np.flatnonzero(constant[roots]).tolist():
+                uses[int(roots[row])].append((id(weight.variable), axis, row))
         alike: dict[Any, list[int]] = {}
         for root, places in uses.items():
             if places and not mixed[root]:

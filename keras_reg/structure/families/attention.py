@@ -1,10 +1,10 @@
 """Attention with heads. Its projections are `EinsumDense` layers inside."""
 
+import functools
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from keras_reg.keras_private import layers_in
 from keras_reg.structure.graph import product
@@ -33,25 +33,35 @@ def positions(layer: Any, query: Shape, value: Shape) -> int | None:
     return product((*query[1:-1], *(value[axis] for axis in read)))
 
 
-def has_one_size(layer: Any, backend: str | None = None) -> bool:
+def has_one_size(layer: Any, anywhere: bool = False) -> bool:
     """Whether the sizes of keys and of values must be the same.
 
-    `GroupQueryAttention` holds one number for both. On JAX `MultiHeadAttention` calls a kernel that
-    wants them so, unless it drops scores while it trains.
+    `GroupQueryAttention` holds one number for both. `MultiHeadAttention` calls a kernel of the
+    backend that may want them so, unless it drops scores while it trains.
 
     Args:
         layer: attention with heads.
-        backend: str. None: the one that runs.
+        anywhere: bool. Whether on some backend, not on the one that runs.
 
     Example:
-        >>> layer = layers.MultiHeadAttention(2, 4)
-        >>> has_one_size(layer, "jax"), has_one_size(layer, "torch")
+        >>> dropping = layers.MultiHeadAttention(2, 4, dropout=0.1)
+        >>> has_one_size(layers.MultiHeadAttention(2, 4), True), has_one_size(dropping, True)
         (True, False)
     """
     if isinstance(layer, layers.GroupQueryAttention):
         return True
-    is_fused = not layer.get_config()["dropout"]
-    return is_fused and (backend or keras.backend.backend()) == "jax"
+    return not layer.get_config()["dropout"] and (anywhere or _attends_with_one_size())
+
+
+@functools.cache
+def _attends_with_one_size() -> bool:
+    """Whether the backend's kernel fails for values of another size than that of keys, as JAX's."""
+    key, value = ops.ones((1, 1, 1, 2)), ops.ones((1, 1, 1, 1))
+    try:
+        ops.dot_product_attention(key, key, value)
+    except Exception:  # What a backend raises is not known here.
+        return True
+    return False
 
 
 def _scores(layer: Any, shapes: list[Shape]) -> int | None:
