@@ -104,7 +104,7 @@ def path(
         metric: as `Proximal` takes it.
         warm: bool. Whether each further strength goes on from the one before.
         stack: bool or None. Whether members are trained at once; None: where it is possible, but
-            for convolutions on a CPU, which are slower so.
+            for convolutions that XLA compiles for a CPU, which are slower so.
         chunk: int or None. How many members at once; None: what fits into 1 GiB.
         folder: str or path, or None. Where what is trained is kept after each strength: the same
             call goes on from there if it was stopped. Delete it when done.

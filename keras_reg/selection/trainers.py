@@ -17,8 +17,9 @@ from keras_reg.selection.schedule import Batching
 from keras_reg.selection.stacked import Stacked
 from keras_reg.selection.stacked_variables import StackedVariables
 
-# Stacked, they become grouped convolutions, which are slow on a CPU: a path of 20 strengths on 5
-# folds of a small network took 94 times one `fit`, and 9 times one member after the other.
+# Stacked, they become grouped convolutions, which XLA makes slow on a CPU, and PyTorch does not: a
+# path of 20 strengths on 5 folds of a small network took 94 times one `fit`, and 9 times one member
+# after the other.
 _CONVOLUTIONS = tuple(getattr(keras.layers, name) for name in dir(keras.layers) if "Conv" in name)
 # Bytes of the states that are trained at once, where `chunk` is not given.
 _BYTES_AT_ONCE = 2**30
