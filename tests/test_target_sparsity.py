@@ -231,6 +231,12 @@ def test_a_scale_of_zero_stays_and_is_warned_of():
     assert history["strength_scale"] == [0.0, 0.0, 0.0]
 
 
+def test_a_training_that_was_too_short_is_told_of():
+    model = model_with(steered(1e-6))
+    with pytest.warns(UserWarning, match=r"ends at a sparsity of .*, far below the .* 80\.00%"):
+        fit(model, TargetSparsity(0.8, 1), epochs=1)
+
+
 @pytest.mark.parametrize("until", [0.5, 10])
 def test_reference_is_the_cubic_curve_of_pruning(until):
     model = model_with(steered(1e-6))

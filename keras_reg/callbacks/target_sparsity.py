@@ -35,6 +35,8 @@ FARTHEST = 1e6
 NEAR = 0.1
 # How far below the target the sparsity may be when a refit begins.
 SHORT = 0.02
+# Of the target; with less than this share of it at the end, training was too short.
+FAR = 0.5
 # The callback that last began to steer an optimizer.
 _STEERED_BY: weakref.WeakKeyDictionary[Any, weakref.ref] = weakref.WeakKeyDictionary()
 
@@ -91,8 +93,8 @@ class TargetSparsity(keras.callbacks.Callback):
             `Proximal` or another `TargetSparsity` steers it, if the pattern names nothing, if there
             are no groups or channels to count, if the multiply-adds are not all known, or if the
             penalties cannot reach the target: the message says how far they can.
-    Warns: when it stops steering, when a refit begins far below the target, and of each penalized
-        variable whose weights are all zero.
+    Warns: when it stops steering, when a refit begins or training ends far below the target, and of
+        each penalized variable whose weights are all zero.
     Reference: Astrom & Hagglund, "Advanced PID Control", 2006, for the controller in its velocity
         form; Zhu & Gupta, "To prune, or not to prune", 2017, for the curve; steering a strength
         towards a target is also what HGQ and NNCF do.
@@ -101,10 +103,10 @@ class TargetSparsity(keras.callbacks.Callback):
         >>> from keras_reg import regularizers
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
         >>> model.compile(Proximal(keras.optimizers.Adam(0.01), regularizers.L1(0.1)), "mse")
-        >>> steer, x = TargetSparsity(0.75, until=2), ops.eye(8)
-        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[steer])
+        >>> steer, x = TargetSparsity(0.75, until=3), ops.eye(8)
+        >>> history = model.fit(x, x, 1, epochs=4, verbose=0, callbacks=[steer])
         >>> len(history.history["strength_scale"])
-        2
+        4
     """
 
     _counted: Counted | None
@@ -185,6 +187,18 @@ class TargetSparsity(keras.callbacks.Callback):
             self._stop("every weight that it acts on has been zero for an epoch")
         if logs is not None:
             logs["strength_scale"] = _scale_of(optimizer)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Warns if the target is far away though it was to be reached."""
+        is_due = self._done >= self._reached_by() and self._seen < FAR * self.target
+        has_told = self._stopped or self._told_of_zero_scale
+        if is_due and not has_told and not self._is_over():
+            warnings.warn(
+                f"Training ends at a sparsity of {self._seen:.2%}, far below the target of "
+                f"TargetSparsity, {self.target:.2%}. A batch changes the strengths by a factor of "
+                f"at most {math.exp(LARGEST):.3g}: begin with larger ones, or train for longer.",
+                stacklevel=2,
+            )
 
     def _forget(self) -> None:
         self._counted = None
