@@ -115,7 +115,7 @@ def _check_model(model: Any, rules: Any) -> None:
         hint = ", in the other order" if isinstance(rules, keras.layers.Layer) else ""
         raise TypeError(
             "Expected `model` to be a keras.Model and `rules` penalties of keras_reg.regularizers"
-            f"{hint}. Received: model={model!r}, rules={rules!r}"
+            f"{hint}. Received: model={model!r:.200}, rules={rules!r:.200}"
         )
     if not model.built or not model.weights:
         raise ValueError(

@@ -237,7 +237,7 @@ def compare(
         (8, 6)
     """
     if not isinstance(models, Mapping) or not models:
-        raise ValueError(f"Expected a dict from names to models. Received: models={models!r}")
+        raise ValueError(f"Expected a dict from names to models. Received: models={models!r:.200}")
     for model in models.values():
         check_built(model)
     checked = check_metrics(metrics)

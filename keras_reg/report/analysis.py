@@ -104,7 +104,7 @@ def check_built(model: Any) -> None:
         >>> check_built(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
     """
     if not isinstance(model, keras.layers.Layer):
-        raise TypeError(f"Expected a keras.Model or keras.layers.Layer. Received: {model!r}")
+        raise TypeError(f"Expected a keras.Model or keras.layers.Layer. Received: {model!r:.200}")
     if not model.built:
         raise ValueError(
             f"Expected a built model: call it on data, or `build` it. Received: {model.name}, "
