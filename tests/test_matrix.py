@@ -73,17 +73,20 @@ def test_nuclear_gradient_of_a_low_rank_weight_is_the_smallest_subgradient():
     np.testing.assert_allclose(gradient, u @ v.T, atol=1e-4)
 
 
-def test_spectral_prox_lowers_the_largest_singular_values_together():
-    w = gaussian(9, 6)
+# A step that changes the largest singular values alone, and one that levels most of them.
+@pytest.mark.parametrize("strength", [0.05, 1.5])
+@pytest.mark.parametrize("shape", [(9, 6), (6, 9)])
+def test_spectral_prox_lowers_the_largest_singular_values_together(strength, shape):
+    w = gaussian(*shape)
     before = singular_values(w)
-    shrunk = numpy(SpectralNorm(1.5).prox(w, 1.0))
+    shrunk = numpy(SpectralNorm(strength).prox(w, 1.0))
     after = singular_values(shrunk)
-    assert np.sum(before - after) == pytest.approx(1.5, abs=1e-4)
+    assert np.sum(before - after) == pytest.approx(strength, abs=1e-4)
     np.testing.assert_allclose(after, np.minimum(before, after[0]), atol=1e-5)
     # Moreau: what the prox takes off lies in the ball of the dual norm, and on its face.
     removed = w - shrunk
-    assert np.sum(singular_values(removed)) == pytest.approx(1.5, abs=1e-4)
-    assert np.sum(removed * shrunk) == pytest.approx(1.5 * after[0], rel=1e-4)
+    assert np.sum(singular_values(removed)) == pytest.approx(strength, abs=1e-4)
+    assert np.sum(removed * shrunk) == pytest.approx(strength * after[0], rel=1e-4)
 
 
 def test_power_iteration_is_below_and_comes_close():
