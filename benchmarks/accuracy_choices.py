@@ -86,6 +86,7 @@ CHOICES = {
     "batches of 32": Choice({"batch": 32}),
     "80 epochs": Choice({"epochs": 80}),
     "120 epochs": Choice({"epochs": 120}),
+    "120 epochs, batches of 32": Choice({"epochs": 120, "batch": 32}),
     "no refit, one cosine": Choice({"refit": 1.0}),
     "rate 2e-2": Choice({"rate": 2e-2}),
     "ramp over a quarter": Choice({"ramp": 0.25}),
