@@ -26,6 +26,12 @@ STRENGTHS = [0.02, 0.3, 3.0]
 QUICK = {"epochs": 2, "further_epochs": 1, "strengths": STRENGTHS, "verbose": 0}
 
 
+def compiled(*layers):
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    return model
+
+
 def walked(x=None, y=None, build=network, penalty=INPUTS, **kwargs):
     if x is None:
         x, y = data()
@@ -190,6 +196,16 @@ def test_a_dataset_is_trained_on_as_it_comes():
         walked(Rows(), None, folds=3)
     with pytest.raises(ValueError, match="arrays to score on by 'r2'"):
         walked(Rows(), None, validation_data=Rows(), score="r2")
+
+
+@pytest.mark.once("jax")
+def test_a_loader_of_pytorch_is_a_dataset_on_other_backends():
+    torch = pytest.importorskip("torch")
+    rows = torch.utils.data.TensorDataset(*(torch.tensor(part) for part in data()))
+    loader = torch.utils.data.DataLoader(rows, 20, shuffle=True)
+    unbuilt = lambda: compiled(keras.layers.Dense(1, name="hidden"))  # noqa: E731
+    result = walked(loader, None, unbuilt, validation_data=loader, strengths=[0.1, 0.2])
+    assert np.isfinite(result.scores).all()
 
 
 def test_the_bar_says_where_the_path_is(capsys):

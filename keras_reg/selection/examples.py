@@ -43,6 +43,11 @@ class Batches:
 
     x: Any
 
+    @property
+    def shuffles(self) -> bool:
+        """What `fit` is told: Keras shuffles batches of a `PyDataset` alone."""
+        return isinstance(self.x, keras.utils.PyDataset)
+
 
 def examples_of(x: Any, y: Any, weights: Any = None, class_weight: Any = None) -> Any:
     """Checked `Examples`, or `Batches` where `y` is None.

@@ -194,7 +194,8 @@ class Refit:
         trained = self.model(weights)
         fixed_support(trained)
         if isinstance(self.examples, Batches):
-            trained.fit(self.examples.x, epochs=epochs, verbose=0)
+            data = self.examples
+            trained.fit(data.x, epochs=epochs, shuffle=data.shuffles, verbose=0)
         else:
             part = self.examples
             trained.fit(

@@ -88,7 +88,8 @@ class OneByOne:
         # PyTorch's dropout draws from the global generator, whatever the seed of the layer.
         keras.utils.set_random_seed(draw_seed(member, visit))
         if isinstance(self.examples, Batches) or self.batching is None:
-            model.fit(self.examples.x, epochs=epochs, verbose=0)
+            data = self.examples
+            model.fit(data.x, epochs=epochs, shuffle=data.shuffles, verbose=0)
             return
         rows = self.batching.rows(member, self.batching.steps(epochs), visit)
         block = self._block(rows.shape[1])

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_reg import schedules
@@ -266,7 +267,10 @@ def _sample(examples: Any) -> Any:
     """A few inputs."""
     if isinstance(examples, Batches):
         batch = next(iter(examples.x))
-        return batch[0] if isinstance(batch, tuple | list) else batch
+        x = batch[0] if isinstance(batch, tuple | list) else batch
+        return keras.tree.map_structure(
+            lambda one: one if keras.ops.is_tensor(one) else np.asarray(one), x
+        )
     return examples.take(slice(0, 1)).x
 
 
@@ -282,8 +286,8 @@ def _metrics(network: Network, examples: Any) -> list[str]:
     """The names of the model's own metrics. Scoring some rows also makes their variables."""
     model = network.model
     if isinstance(examples, Batches):
-        batch = next(iter(examples.x))
-        logs = model.test_on_batch(*batch, return_dict=True)
+        # Keras takes what `test_on_batch` does not, such as PyTorch's tensors on JAX.
+        logs = model.evaluate(examples.x, steps=1, verbose=0, return_dict=True)
     else:
         part = examples.take(slice(0, 2))
         logs = model.test_on_batch(part.x, part.y, part.weights, return_dict=True)
