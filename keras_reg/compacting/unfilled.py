@@ -8,19 +8,19 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import initializers
 
 from keras_reg.keras_private import layers_in
 
-_initializers = keras.initializers
 # Those that make weights of any shape. Others may fit one shape alone, which has to be seen.
 _KINDS = (
-    *(_initializers.RandomNormal, _initializers.RandomUniform, _initializers.TruncatedNormal),
-    *(_initializers.VarianceScaling, _initializers.Orthogonal),
-    *(_initializers.Zeros, _initializers.Ones),
+    *(initializers.RandomNormal, initializers.RandomUniform, initializers.TruncatedNormal),
+    *(initializers.VarianceScaling, initializers.Orthogonal),
+    *(initializers.Zeros, initializers.Ones),
 )
 
 
-class _Unfilled(_initializers.Initializer):
+class _Unfilled(initializers.Initializer):
     """Zeros that no backend has to compute."""
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
