@@ -53,8 +53,9 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(autouse=True)
-def seeded():
+def fresh():
     keras.utils.set_random_seed(0)
+    keras.config.enable_traceback_filtering()  # Keras's own tests turn it off for all that follow.
 
 
 def pytest_report_header():

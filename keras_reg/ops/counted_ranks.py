@@ -101,4 +101,8 @@ def _larger_in(slot: Any, bits: Any) -> Any:
         return larger + ops.cast(is_larger, "int32"), ops.logical_and(waiting, place != other)
 
     start = (ops.zeros_like(place), bits > 0)
-    return ops.while_loop(lambda _, waiting: ops.any(waiting), compare, start)[0]
+    # Vectorized, both branches of the caller's `cond` run: no crowd may hold this one up.
+    found = ops.while_loop(
+        lambda _, waiting: ops.any(waiting), compare, start, maximum_iterations=_CROWD
+    )
+    return found[0]

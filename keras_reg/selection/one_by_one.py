@@ -122,6 +122,7 @@ class OneByOne:
             logs = model.evaluate(part.x, verbose=0, return_dict=True)
         elif len(part) <= SCORED_AT_ONCE:
             # What `evaluate` does, without its callbacks and iterators.
+            model.reset_metrics()
             logs = model.test_on_batch(part.x, part.y, part.weights, return_dict=True)
         else:
             logs = model.evaluate(
