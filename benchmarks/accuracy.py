@@ -106,12 +106,7 @@ def main() -> None:
     for sparsity, task in itertools.product(options.sparsities, options.tasks):
         for method in ("dense", *options.methods):
             share = 0.0 if method == "dense" else sparsity
-            found = store.read()
-            keys = [(task, method, share, seed) for seed in range(options.seeds)]
-            left = [key for key in keys if key not in found]
-            results = train(task, method, share, [key[-1] for key in left]) if left else []
-            for key, result in zip(left, results, strict=True):
-                store.add(key, *result)
+            store.fill(task, method, share, options.seeds, train)
 
 
 if __name__ == "__main__":

@@ -183,12 +183,7 @@ def main() -> None:
         options.sparsities, options.choices, options.tasks
     ):
         share = 0.0 if name in DENSE and "as many" not in name else sparsity
-        found = store.read()
-        keys = [(task, name, share, seed) for seed in range(options.seeds)]
-        left = [key for key in keys if key not in found]
-        results = train(task, name, share, [key[-1] for key in left]) if left else []
-        for key, result in zip(left, results, strict=True):
-            store.add(key, *result)
+        store.fill(task, name, share, options.seeds, train)
 
 
 if __name__ == "__main__":

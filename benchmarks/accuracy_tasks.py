@@ -6,6 +6,7 @@ import itertools
 import json
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -74,6 +75,35 @@ class Store:
 
     def has(self, key: Key) -> bool:
         return key in self.read()
+
+    def fill(self, task: str, method: str, share: float, seeds: int, train: Callable) -> None:
+        """Adds what `train(task, method, share, seeds)` gives for the seeds that are missing."""
+        left = [seed for seed in range(seeds) if not self.has((task, method, share, seed))]
+        results = train(task, method, share, left) if left else []
+        for seed, result in zip(left, results, strict=True):
+            self.add((task, method, share, seed), *result)
+
+
+def network(layers: Any, task: str, features: int, units: tuple[int, ...] | None = None) -> list:
+    """The layers of the network of a task, or of one with other hidden layers.
+
+    Args:
+        layers: those of Keras, or of tf_keras.
+        task: one of those above.
+        features: the length of an example.
+        units: the sizes of the hidden layers, or None for those of the task.
+    """
+    hidden = units or UNITS.get(task, (64,))
+    dense = [layers.Dense(size, activation="relu") for size in hidden]
+    first = []
+    if task not in UNITS:
+        first = [
+            layers.Reshape((8, 8, 1)),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
+            layers.Flatten(),
+        ]
+    return [layers.Input((features,)), *first, *dense, layers.Dense(10)]
 
 
 def peer(description: str, name: str, train: Callable) -> None:

@@ -23,25 +23,11 @@ class Rate(tf_keras.optimizers.schedules.LearningRateSchedule):
         return tf.where(step < self.first, before, after)
 
 
-def network(task: str, features: int) -> tf_keras.Sequential:
-    layers = tf_keras.layers
-    hidden = [layers.Dense(units, activation="relu") for units in tasks.UNITS.get(task, (64,))]
-    first = []
-    if task not in tasks.UNITS:
-        first = [
-            layers.Reshape((8, 8, 1)),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
-            layers.Flatten(),
-        ]
-    return tf_keras.Sequential([layers.Input((features,)), *first, *hidden, layers.Dense(10)])
-
-
 def train(task: str, sparsity: float, seed: int) -> tuple[float, float]:
     """The share of zeros and the test accuracy at the end of a training."""
     x, x_test, y, y_test = tasks.load(task)
     tf_keras.utils.set_random_seed(seed)
-    model = network(task, x.shape[1])
+    model = tf_keras.Sequential(tasks.network(tf_keras.layers, task, x.shape[1]))
     steps = -(-len(x) // tasks.BATCH[task])
     ramp = tfmot.sparsity.keras.PolynomialDecay(
         0.0, sparsity, 0, round(tasks.RAMP * tasks.EPOCHS * steps), power=3, frequency=tasks.EVERY

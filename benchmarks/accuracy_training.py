@@ -39,18 +39,7 @@ class Setting:
 
 def network(task: str, features: int, units: tuple[int, ...] | None = None) -> keras.Sequential:
     """The network of a task, or one with other hidden layers."""
-    layers = keras.layers
-    hidden = units or tasks.UNITS.get(task, (64,))
-    dense = [layers.Dense(size, activation="relu") for size in hidden]
-    first = []
-    if task not in tasks.UNITS:
-        first = [
-            layers.Reshape((8, 8, 1)),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
-            layers.Flatten(),
-        ]
-    return keras.Sequential([keras.Input((features,)), *first, *dense, layers.Dense(10)])
+    return keras.Sequential(tasks.network(keras.layers, task, features, units))
 
 
 def train(

@@ -171,7 +171,7 @@ def test_norms_of_channels_fall_by_the_strength_in_models_of_all_kinds(name):
         np.testing.assert_array_equal(after[path], before[path])
 
 
-@pytest.mark.once("jax")  # Numba compiles skglm's solver for it.
+@pytest.mark.once  # Numba compiles skglm's solver for it.
 def test_group_over_two_kernels_and_a_bias_has_the_solution_of_skglm():
     """Units of two layers that are added, read by a fixed square kernel: a convex problem."""
     import skglm

@@ -24,7 +24,7 @@ def convolutional():
     ]
 
 
-@pytest.mark.once("jax")
+@pytest.mark.once
 @pytest.mark.parametrize("network", [dense, convolutional])
 @pytest.mark.parametrize("cls", [regularizers.MCP, regularizers.SCAD])
 def test_the_weights_that_are_kept_are_not_shrunk(cls, network):

@@ -13,11 +13,15 @@ def examples(page):
 
 
 PAGES = [page for page in sorted(DOCS.glob("*.md")) if examples(page)]
+# One backend: the code they show runs on each in the tests of what it calls. PyTorch exports no
+# SavedModel.
+ONCE = {"deploying": pytest.mark.once("jax")}
 
 
-# One backend: the code they show runs on each in the tests of what it calls.
-@pytest.mark.once("jax")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(one, marks=ONCE.get(one.stem, pytest.mark.once), id=one.stem) for one in PAGES],
+)
 def test_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}

@@ -78,7 +78,7 @@ def test_a_lasso_path_is_that_of_scikit_learn():
     assert result.one_se.strength == pytest.approx(2 * chosen, rel=1e-3)
 
 
-@pytest.mark.once("jax")  # The quickest; the lasso runs on all.
+@pytest.mark.once  # The lasso runs on all backends.
 def test_an_elastic_net_path_is_that_of_scikit_learn():
     ratio = 0.5
     x, y = hitters()
@@ -94,7 +94,7 @@ def test_an_elastic_net_path_is_that_of_scikit_learn():
     assert result.best.strength == pytest.approx((1 + ratio) * net.alpha_, rel=1e-3)
 
 
-@pytest.mark.once("jax")  # The quickest; the lasso runs on all.
+@pytest.mark.once  # The lasso runs on all backends.
 def test_a_path_of_several_targets_is_that_of_scikit_learn():
     x, y = diabetes()
     x, y = x[:, :5], np.stack([y, x[:, 5]], axis=1)
@@ -113,7 +113,7 @@ def test_a_path_of_several_targets_is_that_of_scikit_learn():
     assert result.best.strength == pytest.approx(lasso.alpha_, rel=1e-3)
 
 
-@pytest.mark.once("jax")  # The quickest; the lasso runs on all.
+@pytest.mark.once  # The lasso runs on all backends.
 def test_a_logistic_path_is_that_of_scikit_learn():
     data = load_breast_cancer()
     # Two rows less: C counts rows, and so all training sets have to be as large.
