@@ -150,6 +150,37 @@ def test_ranks_of_several_tensors_agree_with_a_stable_sort(shapes, values, part,
     np.testing.assert_array_equal(np.concatenate([numpy(x).ravel() for x in marks]), expected)
 
 
+def pruned_and_updated(size):
+    """A tenth of the numbers is far above all others."""
+    far = np.random.default_rng(1).permutation(size) < size // 10
+    return np.abs(normal(size)) * 1e-3 + far
+
+
+def with_infinities(size):
+    numbers = normal(size)
+    numbers[::3], numbers[1::3] = np.inf, -np.inf
+    return numbers
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [normal, levels, lambda size: normal(size) ** 21, pruned_and_updated, with_infinities],
+    ids=["normal", "levels", "many sizes", "gap", "infinities"],
+)
+def test_ranks_of_many_numbers_agree_with_a_stable_sort(draw):
+    # So many that a sample shows where to begin.
+    shapes = [(300, 150), (250, 200)]
+    numbers = draw(95_000).astype("float32")
+    tensors = [
+        part.reshape(shape) for part, shape in zip(np.split(numbers, [45_000]), shapes, strict=True)
+    ]
+    order = np.argsort(-numbers, kind="stable")
+    for count in (0, 1, 9_400, 9_500, 50_000, 94_999):
+        marks = largest_of_all([ops.convert_to_tensor(x) for x in tensors], count)
+        expected = np.isin(np.arange(95_000), order[:count])
+        np.testing.assert_array_equal(np.concatenate([numpy(x).ravel() for x in marks]), expected)
+
+
 @pytest.mark.parametrize("length", [2, 3, 16, 17, 150])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("draw", [normal, levels])

@@ -291,7 +291,7 @@ def has_kth_largest() -> bool:
 
 
 def kth_largest(tensors: list[Any], count: Any) -> Any:
-    """The `count`-th largest number of several tensors, on PyTorch; NaN for a count of zero.
+    """The `count`-th largest number of several tensors, on PyTorch; infinity for a count of zero.
 
     Args:
         tensors: float tensors of one dtype, without NaN.
@@ -303,7 +303,7 @@ def kth_largest(tensors: list[Any], count: Any) -> Any:
     x = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
     count = int(count)
     if count == 0:
-        return x.new_tensor(float("nan"))
+        return x.new_tensor(float("inf"))
     return torch.kthvalue(x, x.numel() - count + 1).values
 
 

@@ -3,17 +3,13 @@
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_reg.ops import arrays as ops
-from keras_reg.ops.backend import compiled, has_kth_largest, kth_largest, slices_of_a_sum
+from keras_reg.ops.backend import compiled
+from keras_reg.ops.counting import count_true, exceeds, least_to_keep, reaches
 from keras_reg.ops.norms import TINY
-
-# Counts of up to this many slices fit into a byte.
-_SLICES = 64
 
 
 def largest(x: Any, count: Any) -> Any:
@@ -37,10 +33,10 @@ def largest_of_all(tensors: Sequence[Any], count: Any) -> list[Any]:
     """Marks the `count` largest numbers of several tensors together; of equal ones, the first.
 
     Nothing is sorted, and the tensors are not joined: the smallest number to keep is found by
-    bisection on the bits of a float, which counts the numbers above a threshold once for each bit,
-    and ties are cut by bisection on the position. So the time is linear in the number of elements,
-    and the count may change from step to step without a retrace. It is so on every device, as a
-    sort would join tensors that may lie on several.
+    counting those that reach a threshold (`keras_reg.ops.counting`), and ties are cut where the
+    running count of them is full. So the time is linear in the number of elements, and the count
+    may change from step to step without a retrace. It is so on every device, as a sort would join
+    tensors that may lie on several.
 
     Args:
         tensors: float tensors of any rank, of one dtype. A NaN counts as the largest.
@@ -119,108 +115,54 @@ def lamp_scores(x: Any) -> Any:
 
 
 def _marks(tensors: list[Any], count: Any) -> list[Any]:
-    matrices = [_as_matrix(_comparable(x)) for x in tensors]
-    *starts, size = itertools.accumulate((math.prod(x.shape) for x in tensors), initial=0)
-    least, counted = _least_to_keep(matrices, count, size)
-
-    def kept(skipped: Any) -> list[Any]:
-        """What exceeds the least, and what equals it, except in the last `skipped` positions."""
-        marks = []
-        for x, start in zip(matrices, starts, strict=True):
-            is_early = ops.less(_positions(x, start), size - skipped)
-            ties = ops.logical_and(ops.equal(x, least), is_early)
-            marks.append(ops.logical_or(ops.greater(x, least), ties))
-        return marks
-
-    skipped = _bisect(lambda skipped: _count(kept(skipped)), 0, counted, count, 2**30)[0]
-    return [ops.reshape(one, x.shape) for one, x in zip(kept(skipped), tensors, strict=True)]
+    matrices = [_as_matrix(x) for x in tensors]
+    sizes = [math.prod(x.shape) for x in tensors]
+    least, counted = least_to_keep(matrices, count, sum(sizes))
+    ends = ops.cond(
+        ops.greater(counted, count),
+        lambda: _ends_of_ties(matrices, least, count),
+        lambda: [ops.convert_to_tensor(size, "int32") for size in sizes],
+    )
+    marks = [
+        ops.where(ops.less(_positions(x), end), reaches(x, least), exceeds(x, least))
+        for x, end in zip(matrices, ends, strict=True)
+    ]
+    return [ops.reshape(one, x.shape) for one, x in zip(marks, tensors, strict=True)]
 
 
 # Called outside of a program, a loop would be compiled anew each time.
 _largest_of_all = compiled(_marks)
 
 
-def _least_to_keep(tensors: list[Any], count: Any, size: int) -> tuple[Any, Any]:
-    """The `count`-th largest, or a number between it and the next, and how many are not below."""
-    if has_kth_largest():
-        least = kth_largest(tensors, count)
-        return least, _count([ops.greater_equal(x, least) for x in tensors])
-    dtype = keras.backend.standardize_dtype(tensors[0].dtype)
-    word = "int64" if dtype == "float64" else "int32"
-    last = 2**63 - 1 if word == "int64" else 2**31 - 1
-
-    def number(bits: Any) -> Any:
-        """Numbers in their own order from integers in theirs."""
-        return ops.view(ops.where(ops.less(bits, 0), ops.bitwise_xor(bits, last), bits), dtype)
-
-    def count_from(bits: Any) -> Any:
-        threshold = number(bits)
-        return _count([ops.greater_equal(x, threshold) for x in tensors])
-
-    lowest = ops.bitwise_xor(ops.view(ops.convert_to_tensor(-math.inf, dtype), word), last)
-    not_negative = count_from(ops.zeros((), word))
-    is_enough = ops.greater_equal(not_negative, count)
-    start = ops.where(is_enough, ops.zeros((), word), lowest)
-    counted = ops.where(is_enough, not_negative, size)
-    bits, counted = _bisect(count_from, start, counted, count, last // 2 + 1)
-    return number(bits), counted
+def _ends_of_ties(matrices: list[Any], least: Any, count: Any) -> list[Any]:
+    """For each matrix the position behind the last number that equals the least and is kept."""
+    left = count - count_true([exceeds(x, least) for x in matrices])
+    ends = []
+    for x in matrices:
+        upto = ops.cumsum(ops.sum(ops.cast(_equals(x, least), "int32"), axis=1))
+        upto = ops.cast(upto, "int32")
+        kept = ops.minimum(left, upto[-1])
+        row = ops.sum(ops.cast(ops.less(upto, kept), "int32"))
+        before = ops.where(row > 0, ops.take(upto, ops.maximum(row - 1, 0)), 0)
+        inside = ops.cumsum(ops.cast(_equals(ops.take(x, row, axis=0), least), "int32"))
+        column = ops.sum(ops.cast(ops.less(inside, kept - before), "int32"))
+        ends.append(ops.where(kept > 0, row * x.shape[1] + column + 1, 0))
+        left = left - kept
+    return ends
 
 
-def _bisect(
-    count_from: Callable, start: Any, counted: Any, wanted: Any, step: int
-) -> tuple[Any, Any]:
-    """The place from which exactly `wanted` are counted, or the last from which it is more.
-
-    Args:
-        count_from: place -> int32, which does not rise with the place.
-        start: integer, a place from which at least `wanted` are counted.
-        counted: int32, what is counted from `start`.
-        wanted: int32.
-        step: a power of two. The place is less than twice this away.
-    Returns: the place, and what is counted from it.
-    """
-    start = ops.convert_to_tensor(start, getattr(start, "dtype", "int32"))
-
-    def goes_on(step: Any, place: Any, counted: Any) -> Any:
-        return ops.logical_and(ops.greater(step, 0), ops.greater(counted, wanted))
-
-    def halve(step: Any, place: Any, counted: Any) -> tuple[Any, Any, Any]:
-        there = count_from(place + step)
-        is_enough = ops.greater_equal(there, wanted)
-        place = ops.where(is_enough, place + step, place)
-        return ops.right_shift(step, 1), place, ops.where(is_enough, there, counted)
-
-    state = (ops.convert_to_tensor(step, start.dtype), start, counted)
-    return ops.while_loop(goes_on, halve, state)[1:]
-
-
-def _count(marks: list[Any]) -> Any:
-    """How many are true in several tensors, an int32 scalar."""
-    return sum((_count_in(one) for one in marks[1:]), _count_in(marks[0]))
-
-
-def _count_in(marks: Any) -> Any:
-    rows = marks.shape[0]
-    folded = rows - rows % _SLICES if slices_of_a_sum() > 1 else 0
-    rest = ops.sum(ops.cast(marks[folded:], "int32"))
-    if not folded:
-        return rest
-    # On a CPU XLA counts in bytes several times as fast as in words.
-    counts = ops.cast(marks[:folded], "int8")
-    for _ in range(_SLICES.bit_length() - 1):
-        half = counts.shape[0] // 2
-        counts = counts[:half] + counts[half:]
-    return rest + ops.sum(ops.cast(counts, "int32"))
+def _equals(x: Any, least: Any) -> Any:
+    return ops.logical_and(reaches(x, least), ops.logical_not(exceeds(x, least)))
 
 
 def _as_matrix(x: Any) -> Any:
     return ops.reshape(x, (-1, x.shape[-1] if len(x.shape) else 1))
 
 
-def _positions(x: Any, start: int) -> Any:
+def _positions(x: Any) -> Any:
     """The positions of a matrix's elements, row after row."""
     rows, columns = x.shape
-    first = ops.arange(rows, dtype="int32") * columns + start
+    first = ops.arange(rows, dtype="int32") * columns
     return ops.expand_dims(first, 1) + ops.arange(columns, dtype="int32")
 
 
