@@ -28,6 +28,8 @@ from keras_reg.figures import empty_figure
 # ends; and from when on what is left of the model trains alone.
 EPOCHS, BATCH = 24, 64
 STEERED, RANKED = (0.35, 0.65), (0.5, 0.75)
+# The share of the channels that every layer keeps.
+FLOOR = 0.2
 R = kr.regularizers
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PICTURE, GUIDE = DOCS / "images/channels.png", DOCS / "channels.md"
@@ -37,13 +39,14 @@ STORE = pathlib.Path(__file__).with_name("channels.jsonl")
 def on_channels(model: keras.Model, share: float, steps: int):
     """A concave penalty on channels, steered to a share of the multiply-adds."""
     steer = kr.callbacks.TargetSparsity(share, until=STEERED[0], of="macs")
-    return {kr.channels(model): R.LogSum(0.01)}, {}, [steer], STEERED[1]
+    penalty = R.Trimmed(R.LogSum(0.01), FLOOR)
+    return {kr.channels(model): penalty}, {}, [steer], STEERED[1]
 
 
 def ranked(model: keras.Model, share: float, steps: int):
     """The channels with the smallest norms go until a share of the multiply-adds has gone."""
     ramp = kr.schedules.Polynomial(0.0, share, steps=round(RANKED[0] * EPOCHS * steps))
-    penalty = R.TopK(ramp, scope="all", of="macs", at_least=0.05)
+    penalty = R.TopK(ramp, scope="all", of="macs", at_least=FLOOR)
     return {kr.channels(model): penalty}, {"every": 10}, [], RANKED[1]
 
 
@@ -53,7 +56,7 @@ def on_kernels(model: keras.Model, share: float, steps: int):
     Where so many go of all, about the square of what stays is left of the multiply-adds.
     """
     steer = kr.callbacks.TargetSparsity(1 - (1 - share) ** 0.5, until=STEERED[0], of="groups")
-    return R.GroupLasso(0.01, group_axis="outputs"), {}, [steer], STEERED[1]
+    return R.GroupLasso(0.01, group_axis="outputs"), {"model": model}, [steer], STEERED[1]
 
 
 METHODS = {

@@ -9,14 +9,17 @@ from keras_reg import regularizers
 # They have no strength, and tests of their own in test_patterns.py.
 PROJECTIONS = {regularizers.NM, regularizers.TopK}
 
+# It takes a penalty, and has tests of its own in test_trimmed.py.
+WRAPPERS = {regularizers.Trimmed}
+
 
 def penalty_classes(base=regularizers.Penalty):
     found = {cls for child in base.__subclasses__() for cls in [child, *penalty_classes(child)]}
     return sorted(
         (
             cls
-            for cls in found - PROJECTIONS
-            # Others are of tests, or wrap a penalty.
+            for cls in found - PROJECTIONS - WRAPPERS
+            # Others are of tests, or of what trains several models at once.
             if not inspect.isabstract(cls) and cls.__module__.startswith("keras_reg.regularizers.")
         ),
         key=lambda c: c.__name__,

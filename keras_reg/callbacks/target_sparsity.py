@@ -71,12 +71,13 @@ class TargetSparsity(keras.callbacks.Callback):
     measurement reads the weights once and waits for the batch; what is left of the model is a
     formula of how many channels are left.
 
-    The penalty decides what becomes zero; this callback decides how much of it. A share that the
-    penalties cannot reach, such as 50% of a kernel that no penalty acts on, is refused, and so are
-    penalties that no strength steers: `TopK`, `NM`, those that make no zeros, as L2, and a strength
-    of 0. Where the scale stops helping, or all weights that it acts on stay at zero, it is put back
-    to what it was when it last helped, and stays there for the rest of the training. It ends where
-    `Refit` begins.
+    The penalty decides what becomes zero; this callback decides how much of it. At high sparsities
+    that may be all of a layer: `Trimmed(penalty, at_least=0.2)` keeps a part of each. A share that
+    the penalties cannot reach, such as 50% of a kernel that no penalty acts on, is refused, and so
+    are penalties that no strength steers: `TopK`, `NM`, those that make no zeros, as L2, and a
+    strength of 0. Where the scale stops helping, or all weights that it acts on stay at zero, it is
+    put back to what it was when it last helped, and stays there for the rest of the training. It
+    ends where `Refit` begins.
 
     Args:
         target: float between 0 and 1. The share of exact zeros.

@@ -85,6 +85,17 @@ def ranks(tensors: Sequence[Any]) -> list[Any]:
     return [ops.cast(places[start:end], "int32") for start, end in pairs]
 
 
+def share_of(share: float, count: int) -> int:
+    """A share of a number, rounded up.
+
+    Example:
+        >>> share_of(0.07, 100), share_of(0.071, 100)
+        (7, 8)
+    """
+    # In a product such as 0.07 * 100 the last bit is not to count.
+    return math.ceil(share * count - 1e-9 * count)
+
+
 def lamp_scores(x: Any) -> Any:
     """LAMP: the square of each number over the sum of all squares that are not smaller.
 

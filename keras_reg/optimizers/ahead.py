@@ -9,6 +9,7 @@ from keras_reg.ops.backend import compiled
 from keras_reg.ops.grouping import Grouping, Within
 from keras_reg.regularizers.penalty import widen_all
 from keras_reg.regularizers.radial import RadialPenalty
+from keras_reg.regularizers.trimmed import Trimmed
 
 
 def is_alone(grouping: Grouping) -> bool:
@@ -83,7 +84,7 @@ def _zeros_ahead(
     ws: list[Any], step: Any, times: Any, penalty: Any, grouping: Any, iteration: Any
 ) -> list[Any]:
     ws = widen_all([ops.stop_gradient(w) for w in ws])
-    if isinstance(penalty, RadialPenalty):
+    if isinstance(penalty, (RadialPenalty, Trimmed)):
         return penalty.zeros_ahead(ws, grouping, step, times, iteration)
     return grouping.zeros(shrunk(ws, step * times, iteration, penalty, grouping))
 

@@ -12,6 +12,7 @@ from keras_reg import structure
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.grouping import Grouping
 from keras_reg.regularizers.penalty import Penalty
+from keras_reg.regularizers.projection import Projection
 
 # As strong as a penalty may get, and as late as a schedule may be asked.
 _STRONGEST, _LATEST = 1e7, 2**30
@@ -98,7 +99,7 @@ def has_strength(penalty: Penalty) -> bool:
         >>> has_strength(regularizers.L1(0.1)), has_strength(regularizers.TopK(0.5))
         (True, False)
     """
-    return "strength" in penalty.get_config()
+    return not isinstance(penalty, Projection)
 
 
 class AllZeroWarning:
@@ -136,6 +137,7 @@ def _advice(penalty: Penalty, optimizer: Any) -> str:
     if not has_strength(penalty):
         return "the sparsity leaves none. Lower it."
     return (
-        f"the penalty is far too strong for {type(optimizer).__name__}. Lower the strength, or let "
-        "keras_reg.callbacks.TargetSparsity find one."
+        f"the penalty is far too strong for {type(optimizer).__name__}. Lower the strength, let "
+        "keras_reg.callbacks.TargetSparsity find one, or wrap the penalty in "
+        "keras_reg.regularizers.Trimmed, which keeps the largest groups of every variable."
     )

@@ -25,6 +25,7 @@ from keras_reg.regularizers.sparse_group_lasso import SparseGroupLasso
 from keras_reg.regularizers.spectral_norm import SpectralNorm
 from keras_reg.regularizers.top_k import TopK
 from keras_reg.regularizers.total_variation import TotalVariation
+from keras_reg.regularizers.trimmed import Trimmed
 
 __all__ = [
     "L0",
@@ -52,4 +53,5 @@ __all__ = [
     "SpectralNorm",
     "TopK",
     "TotalVariation",
+    "Trimmed",
 ]

@@ -220,6 +220,10 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
         """Raises ValueError if these groups do not suit."""
         self.check_groupable()
 
+    def with_strength(self, strength: float) -> Self:
+        """This penalty with another strength."""
+        return type(self).from_config({**self.get_config(), "strength": strength})
+
     def get_config(self) -> dict:
         return {"strength": schedules.serialize(self.strength)}
 

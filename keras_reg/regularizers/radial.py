@@ -174,21 +174,41 @@ class RadialPenalty(Penalty):
         scale = scale * self._factors(w, keepdims=True)
         return shrink_norms(w, self.group_axis, lambda norms: self._prox(norms, scale))
 
+    def shrinkage(
+        self, norms: list[Any], grouping: Grouping, step: Any, iteration: Any
+    ) -> list[Any]:
+        """What the proximal operator multiplies each group with: a tensor for each set.
+
+        Args:
+            norms: what `grouping.norms` gives.
+            grouping: which weights form each group.
+            step: scalar.
+            iteration: integer scalar. What a schedule is evaluated at.
+        """
+        scale = self._scale(step, iteration, norms[0].dtype)
+        weights = set_weights(grouping, self.size_scaling)
+        norms = [ops.clip(one, TINY, math.inf) for one in norms]
+        pairs = zip(norms, weights, strict=True)
+        return [self._prox(one, scale * weight) / one for one, weight in pairs]
+
+    def value_of_norms(self, norms: list[Any], grouping: Grouping) -> Any:
+        """Omega of groups of these norms.
+
+        Args:
+            norms: as `grouping.norms` gives them.
+            grouping: which weights form each group.
+        """
+        pairs = zip(norms, set_weights(grouping, self.size_scaling), strict=True)
+        return sum(weight * ops.sum(self._value(one)) for one, weight in pairs)
+
     def _prox_of_groups(
         self, ws: list[Any], grouping: Grouping, step: Any, iteration: Any
     ) -> list[Any]:
-        scale = self._scale(step, iteration, ws[0].dtype)
-        weights = set_weights(grouping, self.size_scaling)
-        factors = []
-        for norms, weight in zip(grouping.norms(ws), weights, strict=True):
-            norms = ops.clip(norms, TINY, math.inf)
-            factors.append(self._prox(norms, scale * weight) / norms)
+        factors = self.shrinkage(grouping.norms(ws), grouping, step, iteration)
         return [w * one for w, one in zip(ws, grouping.spread(factors), strict=True)]
 
     def _omega_of_groups(self, ws: list[Any], grouping: Grouping) -> Any:
-        weights = set_weights(grouping, self.size_scaling)
-        pairs = zip(grouping.norms(ws), weights, strict=True)
-        return sum(weight * ops.sum(self._value(norms)) for norms, weight in pairs)
+        return self.value_of_norms(grouping.norms(ws), grouping)
 
     def check_grouping(self, grouping: Grouping) -> None:
         super().check_grouping(grouping)

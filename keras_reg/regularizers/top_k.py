@@ -12,7 +12,7 @@ from keras_reg.ops import arrays as ops
 from keras_reg.ops.budgets import Budget, within_budget
 from keras_reg.ops.grouping import Grouping, Within
 from keras_reg.ops.norms import TINY, GroupAxis, check_group_axis
-from keras_reg.ops.ranks import lamp_scores, largest, largest_of_all, ranks
+from keras_reg.ops.ranks import lamp_scores, largest, largest_of_all, ranks, share_of
 from keras_reg.regularizers.group_weights import check_no_groups
 from keras_reg.regularizers.penalty import Penalty, widen
 from keras_reg.regularizers.projection import Projection
@@ -239,8 +239,7 @@ class TopK(Projection):
 
     def _floors(self, grouping: Grouping) -> list[int]:
         """How many groups of each set stay in any case."""
-        # In a product such as 0.07 * 100 the last bit is not to count.
-        return [math.ceil(self.at_least * count - 1e-9 * count) for count in grouping.counts]
+        return [share_of(self.at_least, count) for count in grouping.counts]
 
     def _zeros(self, count: int, iteration: Any) -> Any:
         """How many of `count` are zero."""

@@ -215,7 +215,7 @@ def _at_its_strength_now(term: Term) -> Penalty:
     penalty, scale = term.penalty, 1.0 if term.scale is None else float(read(term.scale))
     if term.clock is None or (scale == 1.0 and not isinstance(penalty.strength, schedule)):
         return penalty
-    return type(penalty).from_config({**penalty.get_config(), "strength": _strength_now(term)})
+    return penalty.with_strength(_strength_now(term))
 
 
 def _strength_now(term: Term) -> float:
