@@ -3,6 +3,7 @@
 # make zoo          models of KerasHub against NumPy; rewrites the table of docs/models.md
 # make channels     what can be removed of models of Keras and KerasHub; rewrites docs/channels.md
 # make compact      `compact` on models of Keras and KerasHub; rewrites docs/compact.md: hours
+# make smallest     `compact` on the ten smallest of these models of Keras, on the three backends
 # make docs         the site with the API reference, in site/; a warning ends it
 # make check        all that .ci/run does
 # make bench        the benchmarks on BACKENDS; rewrites the tables of benchmarks/RESULTS.md
@@ -17,7 +18,7 @@ BIN := .venv/bin
 COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test doctest lint notebooks zoo channels compact docs wheel check bench peers clean
+.PHONY: quickstart test doctest lint notebooks zoo channels compact smallest docs wheel check bench peers clean
 
 quickstart: .venv/examples-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -50,6 +51,15 @@ compact: .venv/dev
 	for backend in tensorflow jax torch; do KERAS_BACKEND=$$backend PYTHONPATH=tests \
 		$(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl --single || exit 1; done
 	KERAS_BACKEND=torch PYTHONPATH=tests $(BIN)/python -W ignore tests/zoo_compact.py build/compact.jsonl --hub --write
+
+smallest: .venv/dev
+	$(MAKE) -j2 smallest-jax smallest-tensorflow smallest-torch
+
+# Two programs that run a few times are ready sooner if JAX does not optimize them.
+smallest-%: .venv/dev
+	mkdir -p build && rm -f build/smallest-$*.jsonl
+	KERAS_BACKEND=$* JAX_DISABLE_MOST_OPTIMIZATIONS=1 OMP_NUM_THREADS=1 PYTHONPATH=tests \
+		$(BIN)/python -W ignore tests/zoo_compact.py build/smallest-$*.jsonl --single
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

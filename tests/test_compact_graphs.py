@@ -75,7 +75,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="compiles for every example")
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(PLANS, OPTIONS)
 def test_graphs_have_the_same_outputs(plan, options):
     model = made(plan)
