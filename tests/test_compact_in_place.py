@@ -115,6 +115,52 @@ def test_a_model_that_loses_its_class_says_so():
     assert note.startswith("unmade, of class Unmade, becomes Functional: ")
 
 
+def counting(kind):
+    class Counting(kind):
+        """A model with a step of its own, as Keras's guides write it."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.steps = 0
+
+        def train_step(self, *args, **kwargs):
+            self.steps += 1
+            return super().train_step(*args, **kwargs)
+
+    return Counting
+
+
+@pytest.mark.parametrize("kind", [keras.Sequential, keras.Model], ids=["sequential", "functional"])
+def test_a_training_step_stays(kind):
+    stack = [keras.Input((4,)), layers.Dense(6, activation="relu"), layers.Dense(2)]
+    own = counting(kind)
+    model = own(stack) if kind is keras.Sequential else own(stack[0], stack[2](stack[1](stack[0])))
+    zero_channels(model, "whole", seed=1)
+    model.compile("sgd", "mse")
+    small, x = kr.compact(model, keep_optimizer=True), inputs_of(model)
+    assert type(small) is own
+    assert_same(model, small, x)
+    small.fit(x, np.zeros((len(x), 2)), verbose=0)
+    assert (small.steps, model.steps) == (1, 0)
+    assert small.count_params() < model.count_params()
+
+
+def test_a_class_that_ignores_its_parts_is_not_kept():
+    class Fixed(keras.Sequential):
+        """It makes layers of its own, whatever it is given."""
+
+        def __init__(self, *args, **kwargs):
+            made = [keras.Input((4,)), layers.Dense(6, name="a"), layers.Dense(2, name="b")]
+            super().__init__(made, name="fixed")
+
+    model = Fixed()
+    zero_channels(model, "whole")
+    with pytest.warns(UserWarning, match="Fixed does not keep what it is made of"):
+        small = kr.compact(model)
+    assert type(small) is keras.Sequential
+    assert_same(model, small, inputs_of(model))
+
+
 def test_training_goes_on():
     model = network()
     x = inputs_of(model)
@@ -179,7 +225,7 @@ def test_a_decoder_generates_as_before(tmp_path):
 
 @keras.saving.register_keras_serializable(package="in_place")
 class Subclassed(keras.Model):
-    """A model with a `call` of its own."""
+    """A model with a `call` of its own, which adds a loss."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -188,7 +234,9 @@ class Subclassed(keras.Model):
         self.out = layers.Dense(2, name="out")
 
     def call(self, x, training=False):
-        return self.out(ops.square(self.hidden(x)))
+        y = self.hidden(x)
+        self.add_loss(ops.mean(y))
+        return self.out(ops.square(y))
 
     def get_config(self):
         return {"units": self.units}

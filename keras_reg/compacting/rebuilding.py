@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_reg.compacting.classes import composed, is_composed, own_variables
 from keras_reg.compacting.contents.movements import moved
 from keras_reg.compacting.in_place import build_config, is_resized, resized, scope_of
 from keras_reg.compacting.low_rank import Pair, can_split, split
@@ -47,7 +48,8 @@ class Rebuilding:
         """The smaller model, with its weights."""
         self._plan(run)
         every = [] if self._splits is None else [model, *layers_in(model)]
-        self._owners = collections.Counter(id(one) for layer in every for one in _own(layer))
+        own = (one for layer in every for one in own_variables(layer))
+        self._owners = collections.Counter(map(id, own))
         small = self._model(model, run) if is_graph(model) else self._in_code(model, run)
         for old, new, step in self._pairs.values():
             self._fill(old, new, step)
@@ -150,16 +152,16 @@ class Rebuilding:
             pairs = [(one.first, one.second) if isinstance(one, Pair) else (one,) for one in made]
             new = [layer for pair in pairs for layer in pair]
             try:
-                small = keras.Sequential([*inputs, *new], name=model.name)
+                small = self._composed(model, [*inputs, *new])
             except Exception as error:  # What an initializer or a user's layer raises.
                 self._outputs(run, inputs)  # Says which layer it is.
                 raise UnfitError(run.steps[0], f"{model.name} does not fit ({error})") from None
         else:
             outputs = self._outputs(run, inputs)
-            small = keras.Model(
+            small = self._composed(
+                model,
                 tree.pack_sequence_as(model.input, inputs),
                 tree.pack_sequence_as(model.output, outputs),
-                name=model.name,
             )
         if not model.trainable:
             small.trainable = False
@@ -167,20 +169,35 @@ class Rebuilding:
 
     def _of_its_class(self, model: Any, run: Run) -> Any:
         """A model of a class of its own that keeps it, or None: it becomes a Functional one."""
-        if type(model) in (keras.Sequential, functional_class()):
+        if is_composed(model):
             return None
-        why = None
+        why: Exception | None = None
         if self._is_changed_inside(run):
             try:
                 small = resized(model, self._changes(model, run))
             except Exception as error:  # What a user's class raises is not known here.
-                lines = str(error).strip().splitlines()
-                why = lines[0] if lines else type(error).__name__
+                why = error
             else:
                 self._pairs[id(model)] = model, small, run.steps[0]
                 return small
-        self.classes[f"{model.name}, of class {type(model).__name__}"] = why
+        self._note(model, why)
         return None
+
+    def _composed(self, model: Any, *parts: Any) -> Any:
+        """A model of new parts, of its class if that is made of such parts."""
+        plain = keras.Sequential if isinstance(model, keras.Sequential) else keras.Model
+        if type(model) not in (plain, functional_class()) and is_composed(model):
+            try:
+                return composed(model, type(model), parts)
+            except Exception as error:  # What a user's class raises is not known here.
+                self._note(model, error)
+        return plain(*parts, name=model.name)
+
+    def _note(self, model: Any, error: Exception | None) -> None:
+        """Notes that a model of a class of its own becomes one of Keras's."""
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        label = f"{model.name}, of class {type(model).__name__}"
+        self.classes[label] = None if error is None else lines[0]
 
     def _in_code(self, model: Any, run: Run) -> Any:
         """A model that keeps no graph: its code stays."""
@@ -327,12 +344,6 @@ class Rebuilding:
         if hasattr(new, "finalize_state"):
             new.finalize_state()
         restore(new, old)
-
-
-def _own(layer: Any) -> list[Any]:
-    """The variables that a layer holds itself."""
-    inner = {id(one) for other in layers_in(layer) for one in other.variables}
-    return [one for one in layer.variables if id(one) not in inner]
 
 
 def _numbered(traced: Traced, place: int) -> Array:

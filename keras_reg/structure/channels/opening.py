@@ -73,6 +73,8 @@ def _opened(layer: Any, node: Node, length: int, shows_variables: bool) -> Graph
     inside = layers_in(layer)
     opening = _Opening(shows_variables, {id(one) for one in inside if _is_whole(one)})
     with unrecorded(layer), _as_before([layer, *inside]):
+        for one in (layer, *inside):
+            vars(one)["add_loss"] = _no_loss
         for number, one in enumerate(inside):
             opening.watch(one, number)
         try:
@@ -181,6 +183,10 @@ class _Opening(keras.StatelessScope):
 
 def _no_weights(*args: Any, **kwargs: Any) -> Any:
     raise NotReadableError("a layer in it is not built")
+
+
+def _no_loss(loss: Any) -> None:
+    """A loss changes no output, and Keras takes none of a symbolic tensor."""
 
 
 @contextlib.contextmanager
