@@ -372,3 +372,17 @@ def test_sizes_with_which_attention_does_not_run_on_jax_are_said():
     value.assign(ops.convert_to_numpy(value) * (np.arange(3) < 2))
     found = kr.compacting.removable(model)
     assert found.notes == ("attention has keys of 3 and values of 2: JAX wants one size",)
+
+
+@pytest.mark.once("tensorflow")
+def test_words_that_a_layer_saw_stay():
+    words = layers.TextVectorization(9, output_sequence_length=3)
+    words.adapt(["a b c d", "b c"])
+    model = keras.Sequential([keras.Input((1,), dtype="string"), words])
+    for layer in (layers.Embedding(9, 4), layers.LSTM(6), layers.Dense(2)):
+        model.add(layer)
+    zero_channels(model, "whole")
+    x = ops.convert_to_tensor([["b a c"], ["d e"]], dtype="string")
+    small = kr.compact(model, verify=x)
+    assert small.layers[0].get_vocabulary() == words.get_vocabulary()
+    assert_same(model, small, x)

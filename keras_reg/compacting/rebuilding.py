@@ -16,7 +16,7 @@ from keras_reg.compacting.low_rank import Pair, can_split, split
 from keras_reg.compacting.resizing import Sizes, UnfitError, arguments_of, edits_of, rescaled
 from keras_reg.compacting.survey import Run, Step, leaves_of
 from keras_reg.compacting.unfilled import restore, unfilled
-from keras_reg.compacting.weights import states_of
+from keras_reg.compacting.weights import copy_files, states_of
 from keras_reg.keras_private import layers_in
 from keras_reg.layers import PartialLayerNormalization
 from keras_reg.structure.channels.graph import functional_class, is_graph
@@ -341,6 +341,10 @@ class Rebuilding:
         for one, other in zip(layers_in(old), layers_in(new), strict=True):
             if one.trainable != other.trainable:  # What was frozen later is in no config.
                 other.trainable = one.trainable
+        try:
+            copy_files(old, new)
+        except Exception as error:  # What a user's layer raises is not known here.
+            raise UnfitError(step, f"{old.name} cannot load what it saves ({error})") from None
         if hasattr(new, "finalize_state"):
             new.finalize_state()
         restore(new, old)

@@ -1,5 +1,6 @@
 """The values of the smaller model: what is kept of every variable, constants in the biases."""
 
+import tempfile
 from typing import Any
 
 import keras
@@ -17,6 +18,15 @@ def states_of(layer: Any) -> list[Any]:
     every = [layer, *layers_in(layer)]
     states = [getattr(one, "states", None) for one in every if getattr(one, "stateful", False)]
     return [one for one in keras.tree.flatten(states) if isinstance(one, keras.Variable)]
+
+
+def copy_files(layer: Any, other: Any) -> None:
+    """Gives a layer what another one keeps in files next to its weights, such as a vocabulary."""
+    for one, new in zip([layer, *layers_in(layer)], [other, *layers_in(other)], strict=True):
+        if hasattr(one, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                one.save_assets(folder)
+                new.load_assets(folder)
 
 
 class Values:
