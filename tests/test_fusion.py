@@ -8,6 +8,7 @@ from lowering import gradient, optimized, passes, training_call, update_step, wr
 
 import keras_reg as kr
 from keras_reg import regularizers
+from keras_reg.optimizers import proximal
 
 BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="PyTorch compiles nothing")
@@ -105,3 +106,20 @@ def test_dropout_is_one_loop_and_stores_no_random_bits():
     found = passes(optimized(*training_call(layer, W.shape)), W.size)
     assert len(found) == 1
     assert "f32[256,512]" in found[0].split(" fusion(")[0]
+
+
+@pytest.mark.parametrize(
+    ("penalty", "programs"), [(regularizers.L1(0.1), 1), (regularizers.TotalVariation(0.1), 0)]
+)
+def test_a_proximal_step_that_takes_long_is_a_program_of_its_own(penalty, programs, monkeypatch):
+    found = []
+
+    def compiled_in_graph(function, tensors):
+        found.append(function(tensors))
+
+    monkeypatch.setattr(proximal, "compiled_in_graph", compiled_in_graph)
+    w = keras.Variable(W[:4, :4])
+    optimizer = kr.optimizers.Proximal(keras.optimizers.SGD(0.1), penalty)
+    optimizer.apply([keras.ops.ones((4, 4))], [w])
+    assert len(found) == programs
+    assert np.any(keras.ops.convert_to_numpy(w) != W[:4, :4] - 0.1)

@@ -33,6 +33,17 @@ def test_scan_combines_in_order(n):
     np.testing.assert_allclose(numpy(found), x[:, 1:], atol=1e-5)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_running_minimum_goes_on_until_nothing_changes(backwards):
+    for y in (-np.arange(40.0), np.arange(40.0), draw(3, 40), np.array([0.0, *np.ones(39)])):
+        row = ops.convert_to_tensor(y[None].astype("float32"))
+        lower = lambda a, b: (ops.minimum(a[0], b[0]),)  # noqa: E731
+        (found,) = scan_rows(lower, (row,), None, backwards=backwards)
+        turn = slice(None, None, -1 if backwards else 1)
+        expected = np.minimum.accumulate(y.astype("float32")[turn])[turn]
+        np.testing.assert_array_equal(numpy(found)[0], expected)
+
+
 @seeds
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
 def test_isotonic_fit_is_isotonic_regression(seed, n):

@@ -125,8 +125,8 @@ def sorted_l1_prox(w: Any, weights: Any) -> Any:
 
 def _falls(y: Any) -> Any:
     """-1 where all before is above all that follows, so that no piece reaches across, else 0."""
-    (least,) = scan_rows(lambda a, b: (ops.minimum(a[0], b[0]),), (y,), ops.isnan)
-    (most,) = scan_rows(lambda a, b: (ops.maximum(a[0], b[0]),), (y,), ops.isnan, backwards=True)
+    (least,) = scan_rows(lambda a, b: (ops.minimum(a[0], b[0]),), (y,), None)
+    (most,) = scan_rows(lambda a, b: (ops.maximum(a[0], b[0]),), (y,), None, backwards=True)
     return -ops.cast(least[:, :-1] > most[:, 1:], y.dtype)
 
 

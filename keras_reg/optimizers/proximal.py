@@ -324,7 +324,7 @@ class Proximal(Wrapper):
             update_on_support(self.inner_optimizer, grads, variables, self._penalized)
             return
         is_fusible = type(self.inner_optimizer) in ELEMENTWISE and all(
-            part.penalty.compilable for part in self._plan.parts
+            part.penalty.compilable and part.penalty.fusible for part in self._plan.parts
         )
         if is_fusible:
             compiled_in_graph(lambda grads: self._update_and_shrink(grads, variables), grads)

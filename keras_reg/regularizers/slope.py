@@ -51,6 +51,7 @@ class SLOPE(Penalty):
     """
 
     is_in_numpy = True
+    fusible = False
 
     def __init__(self, strength: schedules.Value = 0.01, sequence: str = "bh", q: float = 0.1):
         super().__init__(strength)

@@ -45,6 +45,7 @@ class TotalVariation(Penalty):
     """
 
     is_in_numpy = True
+    fusible = False
 
     def __init__(self, strength: schedules.Value = 0.01, axis: int = 0):
         super().__init__(strength)
