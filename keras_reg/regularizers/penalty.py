@@ -34,9 +34,9 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     some shapes do not suit it; and `_gradient` to be cheaper in a loss than what the backend
     derives from `_omega` (a step with an L1 takes 1.14 to 1.25 times as long with that, one with
     GroupLInf 1.35 to 1.5). One whose gradient is of no use in a loss sets `_gradient = None` and is
-    not `differentiable`. One that XLA handles badly sets `compilable = False`, one whose proximal
-    operator takes much longer than an update `fusible = False`. A `group_axis` may be "outputs" or
-    "inputs": those methods see numbers in its place, as `placed` gives them.
+    not `differentiable`. One that XLA handles badly sets `compilable = False`, one whose prox takes
+    far longer than an update `fusible = False`. A `group_axis` may be "outputs" or "inputs": those
+    methods see numbers in its place, as `placed` gives them.
 
     Args:
         strength: float >= 0, or a schedule (only inside `Proximal`).
@@ -48,9 +48,7 @@ class Penalty(keras.regularizers.Regularizer, abc.ABC):
     differentiable: bool
     proximable: bool
     compilable = True
-    # Whether to compile a proximal step with the update before it. TensorFlow runs what is in one
-    # program on one core, and programs of several variables side by side.
-    fusible = True
+    fusible = True  # Programs apart, one for each variable, TensorFlow runs side by side.
     # Whether `Proximal` hands it all variables of its rule at once, grouped as `together` says.
     spans_variables = False
     # Whether it acts on groups of weights of several variables.
