@@ -375,14 +375,20 @@ def test_sizes_with_which_attention_does_not_run_on_jax_are_said():
 
 
 @pytest.mark.once("tensorflow")
-def test_words_that_a_layer_saw_stay():
-    words = layers.TextVectorization(9, output_sequence_length=3)
+def test_what_layers_adapted_to_stays():
+    words, bins = (
+        layers.TextVectorization(9, output_sequence_length=3),
+        layers.Discretization(num_bins=4, output_mode="one_hot"),
+    )
     words.adapt(["a b c d", "b c"])
-    model = keras.Sequential([keras.Input((1,), dtype="string"), words])
-    for layer in (layers.Embedding(9, 4), layers.LSTM(6), layers.Dense(2)):
-        model.add(layer)
+    bins.adapt(np.random.default_rng(0).normal(size=(50, 1)))
+    text, number = keras.Input((1,), dtype="string", name="text"), keras.Input((1,), name="number")
+    read = layers.LSTM(6)(layers.Embedding(9, 4)(words(text)))
+    hidden = layers.Dense(5)(layers.Concatenate()([read, bins(number)]))
+    model = keras.Model({"text": text, "number": number}, layers.Dense(2)(hidden))
     zero_channels(model, "whole")
-    x = ops.convert_to_tensor([["b a c"], ["d e"]], dtype="string")
+    text = ops.convert_to_tensor([["b a c"], ["d e"], ["c"]], dtype="string")
+    x = {"text": text, "number": ops.convert_to_tensor([[-1.0], [0.0], [2.0]])}
     small = kr.compact(model, verify=x)
-    assert small.layers[0].get_vocabulary() == words.get_vocabulary()
+    assert small.get_layer(words.name).get_vocabulary() == words.get_vocabulary()
     assert_same(model, small, x)

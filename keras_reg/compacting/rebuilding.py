@@ -345,7 +345,7 @@ class Rebuilding:
             copy_files(old, new)
         except Exception as error:  # What a user's layer raises is not known here.
             raise UnfitError(step, f"{old.name} cannot load what it saves ({error})") from None
-        if hasattr(new, "finalize_state"):
+        if hasattr(new, "finalize_state") and new.variables:  # The others are as in their config.
             new.finalize_state()
         restore(new, old)
 

@@ -182,10 +182,16 @@ def _moved(model: Any, places: dict[int, int]) -> Iterator[None]:
 
 def _jittered(inputs: Any) -> Any:
     rng = np.random.default_rng(2)
-    return tree.map_structure(
-        lambda one: _nudged(np.asarray(one), rng) if np.asarray(one).dtype.kind == "f" else one,
-        inputs,
-    )
+
+    def moved(one: Any) -> Any:
+        is_tensor = keras.ops.is_tensor(one)
+        array = keras.ops.convert_to_numpy(one) if is_tensor else np.asarray(one)
+        if array.dtype.kind != "f":
+            return one
+        nudged = _nudged(array, rng)  # Keras wants inputs of a call to be tensors all, or none.
+        return keras.ops.convert_to_tensor(nudged) if is_tensor else nudged
+
+    return tree.map_structure(moved, inputs)
 
 
 def _nudged(value: Array, rng: Any, places: int = 1) -> Array:
