@@ -330,13 +330,15 @@ def _possible():
 
 def _made(rows, kinds):
     """How many models were run by each pattern, and by how many seeds."""
-    found = []
+    found: dict[str, list[str]] = {}
     for kind in kinds:
         seeds = collections.Counter(row["name"] for row in rows if row["kind"] == kind)
         counts = collections.Counter(seeds.values())
         each = [f"{count} by {number} seeds" for number, count in sorted(counts.items())]
-        found.append(f'"{kind}" {" and ".join(each)}')
-    return "; ".join(found).replace("by 1 seeds", "by one seed")
+        found.setdefault(" and ".join(each), []).append(f'"{kind}"')
+    return "; ".join(f"{', '.join(some)} {each}" for each, some in found.items()).replace(
+        "by 1 seeds", "by one seed"
+    )
 
 
 def of(rows, name):
