@@ -25,7 +25,7 @@ class SLOPE(Penalty):
 
     Selects as `L1` does and makes weights of like size exactly equal, so that correlated inputs
     share a value; with "bh" it keeps few irrelevant ones. The order runs over the whole variable.
-    Its prox takes O(n log(n)**2) work. Where XLA compiles it, that is some 30 ms of a processor's
+    Its prox takes O(n log(n)**2) work. Where XLA compiles it, that is some 20 ms of a processor's
     time for 262,144 weights and a small step, and ten times that where many of them are tied;
     on PyTorch it is seconds: use it with `every`.
 
