@@ -85,3 +85,24 @@ def test_a_retrace_would_be_seen():
         model.compile("sgd", "mse")
         model.fit(x, x[:, :1], callbacks=[changes], verbose=0)
     assert changes.traces[0]["layer"] < changes.traces[1]["layer"]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tests how TensorFlow traces")
+def test_an_update_that_builds_the_optimizer_is_traced_once_and_is_one_program():
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+    optimizer = kr.optimizers.Proximal(keras.optimizers.Adam(1.0), kr.regularizers.L1(10.0))
+    traces = []
+
+    @tf.function(autograph=False)
+    def step():
+        traces.append(1)
+        variables = model.trainable_variables
+        optimizer.apply([keras.ops.ones(v.shape) for v in variables], variables)
+
+    step()
+    assert len(traces) == 1
+    assert all(np.all(layer.get_weights()[0] == 0) for layer in model.layers)
+    functions = step.get_concrete_function().graph.as_graph_def().library.function
+    assert sum(function.attr["_XlaMustCompile"].b for function in functions) == 1

@@ -2,12 +2,54 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 
 from keras_reg.ops.backend import in_replica, read, xla_enabled
+
+_in_program: ContextVar[bool] = ContextVar("in_program", default=False)
+
+
+@contextlib.contextmanager
+def outside_of_graph() -> Iterator[None]:
+    """A context in which TensorFlow makes variables outside of the function that it traces.
+
+    A `tf.function` that makes variables itself is traced a second time, without those. In a
+    `tf.distribute` strategy, which has its own ways of making them, the context does nothing.
+
+    Example:
+        >>> with outside_of_graph():
+        ...     tuple(keras.Variable([1.0, 2.0]).shape)
+        (2,)
+    """
+    with contextlib.ExitStack() as stack:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            if not tf.executing_eagerly() and not tf.distribute.has_strategy():
+                stack.enter_context(tf.init_scope())
+                stack.enter_context(tf.variable_creator_scope(_create_eagerly))
+        yield
+
+
+def _create_eagerly(creator: Callable, **arguments: Any) -> Any:
+    # The creator is that of the function which is traced, and no public name avoids it.
+    from tensorflow.python.ops.resource_variable_ops import default_variable_creator_v2
+
+    return default_variable_creator_v2(**arguments)
+
+
+def in_program() -> bool:
+    """Whether this runs in a function that `compiled_in_graph` compiles.
+
+    Example:
+        >>> in_program()
+        False
+    """
+    return _in_program.get()
 
 
 def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
@@ -36,7 +78,11 @@ def compiled_in_graph(function: Callable, tensors: list[Any]) -> None:
 
             def on_present(*present):
                 values = iter(present)
-                function([None if tensor is None else next(values) for tensor in tensors])
+                before = _in_program.set(True)
+                try:
+                    function([None if tensor is None else next(values) for tensor in tensors])
+                finally:
+                    _in_program.reset(before)
 
             tf.function(on_present, jit_compile=True, autograph=False)(*present)
             return

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_reg.ops.backend import compiled, read
 from keras_reg.ops.grouping import Grouping
-from keras_reg.ops.updates import update, update_together
+from keras_reg.ops.updates import in_program, update, update_together
 from keras_reg.optimizers.metrics import Diagonal
 from keras_reg.regularizers.penalty import Penalty, widen
 from keras_reg.structure import path_of
@@ -139,8 +139,13 @@ def _step_in(lengths: Callable, w: Any, step: Any, slots: Any) -> Any:
 _prox = compiled(_apply_prox, static_argnums=(0, 1))
 
 
+def _is_compiled_here(penalty: Penalty) -> bool:
+    # Within a program, a function of its own is one more for TensorFlow to trace and to inline.
+    return penalty.compilable and not in_program()
+
+
 def _prox_of(penalty: Penalty, lengths: Any) -> Callable:
-    apply = _prox if penalty.compilable else _apply_prox
+    apply = _prox if _is_compiled_here(penalty) else _apply_prox
     return lambda w, step, iteration, held, *slots: apply(
         penalty, lengths, w, step, iteration, *slots
     )
@@ -168,7 +173,7 @@ _compiled_prox_of_groups = compiled(_apply_prox_of_groups, static_argnums=(0, 1,
 def _prox_of_groups(
     penalty: Penalty, grouping: Grouping, lengths: tuple[Callable, ...]
 ) -> Callable:
-    apply = _compiled_prox_of_groups if penalty.compilable else _apply_prox_of_groups
+    apply = _compiled_prox_of_groups if _is_compiled_here(penalty) else _apply_prox_of_groups
     return lambda ws, step, iteration, held, *slots: apply(
         penalty, grouping, lengths, ws, step, iteration, *slots
     )

@@ -16,6 +16,7 @@ from keras_reg.keras_private import (
     variables_of,
 )
 from keras_reg.ops.backend import read
+from keras_reg.ops.updates import outside_of_graph
 from keras_reg.optimizers.averages import Averages
 
 # What every optimizer has an attribute for; that of a wrapper is the one inside's.
@@ -172,7 +173,8 @@ class Wrapper(AveragesOfInner, keras.optimizers.Optimizer, abc.ABC):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             if not self.built:
-                self.build(trainable_variables)
+                with outside_of_graph():
+                    self.build(trainable_variables)
         # Where there are no variables, the optimizer inside says what is wrong.
         if variables_of(self) and any(gradient is not None for gradient in grads):
             self._resolve()
