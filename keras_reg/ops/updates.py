@@ -14,14 +14,18 @@ _in_program: ContextVar[bool] = ContextVar("in_program", default=False)
 
 
 @contextlib.contextmanager
-def outside_of_graph() -> Iterator[None]:
+def outside_of_graph(variables: Sequence[Any]) -> Iterator[None]:
     """A context in which TensorFlow makes variables outside of the function that it traces.
 
     A `tf.function` that makes variables itself is traced a second time, without those. In a
-    `tf.distribute` strategy, which has its own ways of making them, the context does nothing.
+    `tf.distribute` strategy, which has its own ways of making them, the context does nothing, and
+    where the function made some of `variables` too, which have no value until it is traced.
+
+    Args:
+        variables: variables that may be read within.
 
     Example:
-        >>> with outside_of_graph():
+        >>> with outside_of_graph([]):
         ...     tuple(keras.Variable([1.0, 2.0]).shape)
         (2,)
     """
@@ -29,10 +33,19 @@ def outside_of_graph() -> Iterator[None]:
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            if not tf.executing_eagerly() and not tf.distribute.has_strategy():
+            is_plain = not tf.executing_eagerly() and not tf.distribute.has_strategy()
+            if is_plain and _have_values(variables):
                 stack.enter_context(tf.init_scope())
                 stack.enter_context(tf.variable_creator_scope(_create_eagerly))
         yield
+
+
+def _have_values(variables: Sequence[Any]) -> bool:
+    import tensorflow as tf
+
+    with tf.init_scope():
+        natives = [v.value if isinstance(v, keras.Variable) else v for v in variables]
+        return tf.executing_eagerly() and all(bool(v.is_initialized()) for v in natives)
 
 
 def _create_eagerly(creator: Callable, **arguments: Any) -> Any:

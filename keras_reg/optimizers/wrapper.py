@@ -173,7 +173,7 @@ class Wrapper(AveragesOfInner, keras.optimizers.Optimizer, abc.ABC):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             if not self.built:
-                with outside_of_graph():
+                with outside_of_graph(trainable_variables):
                     self.build(trainable_variables)
         # Where there are no variables, the optimizer inside says what is wrong.
         if variables_of(self) and any(gradient is not None for gradient in grads):
