@@ -1,5 +1,7 @@
 """Penalties of a weight as a matrix: nuclear norm, spectral norm, orthogonality."""
 
+import functools
+
 import keras
 import numpy as np
 import oracles
@@ -9,8 +11,9 @@ from test_regularizers import numpy, value_and_gradient
 
 from keras_reg import regularizers
 from keras_reg.ops.backend import compiled
+from keras_reg.ops.leading import leading_pairs
 from keras_reg.ops.matrix import gram_residual, weight_seed
-from keras_reg.regularizers import NuclearNorm, Orthogonal, SpectralNorm
+from keras_reg.regularizers import NuclearNorm, Orthogonal, SpectralNorm, spectral_norm
 
 KINDS = ("soft", "double_soft", "mutual_coherence", "srip")
 MATRIX_CLASSES = [NuclearNorm, SpectralNorm, Orthogonal]
@@ -87,6 +90,67 @@ def test_spectral_prox_lowers_the_largest_singular_values_together(strength, sha
     removed = w - shrunk
     assert np.sum(singular_values(removed)) == pytest.approx(strength, abs=1e-4)
     assert np.sum(removed * shrunk) == pytest.approx(strength * after[0], rel=1e-4)
+
+
+def with_singular_values(s, rows, columns):
+    return (orthonormal(rows, len(s)) * np.asarray(s, "float32")) @ orthonormal(len(s), columns)
+
+
+# Of 64 singular values, whether the few largest suffice: one or five of them are lowered; twenty
+# are equal; the step is large.
+FEW = [
+    ([2.0, *np.linspace(1.5, 0.1, 63)], 1e-3, True),
+    ([2.0] * 5 + [*np.linspace(1.5, 0.1, 59)], 1e-2, True),
+    ([2.0] * 20 + [*np.linspace(1.5, 0.1, 44)], 1e-3, False),
+    ([*np.linspace(2.0, 0.1, 64)], 5.0, False),
+]
+few = pytest.mark.parametrize(("s", "radius", "suffices"), FEW, ids=["1", "5", "20", "most"])
+
+
+@few
+@pytest.mark.parametrize("shape", [(96, 64), (64, 96)])
+def test_spectral_prox_of_a_large_kernel_is_its_definition(s, radius, suffices, shape, monkeypatch):
+    monkeypatch.setattr(spectral_norm, "_LEAST_SIZE", 64)
+    w = with_singular_values(s, *shape)
+    u, exact, vt = np.linalg.svd(w.astype("float64"), full_matrices=False)
+    cut = np.max((np.cumsum(exact) - radius) / np.arange(1, 65))
+    expected = (u * np.minimum(exact, cut)) @ vt
+    found = numpy(SpectralNorm(1.0).prox(w, radius))
+    # TensorFlow's decomposition of all is the less exact.
+    allowed = 1e-6 if suffices else 3e-6
+    assert np.linalg.norm(found - expected, 2) < allowed * exact[0]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 by default")
+def test_spectral_prox_of_a_large_kernel_is_exact_in_float64(monkeypatch):
+    monkeypatch.setattr(spectral_norm, "_LEAST_SIZE", 64)
+    w = with_singular_values([2.0, *np.linspace(1.5, 0.1, 63)], 64, 64).astype("float64")
+    u, _, vt = np.linalg.svd(w)
+    step = ops.convert_to_tensor(1e-3, "float64")
+    found = numpy(SpectralNorm(1.0).prox(ops.convert_to_tensor(w, "float64"), step))
+    np.testing.assert_allclose(found, w - float(step) * np.outer(u[:, 0], vt[0]), atol=1e-15)
+
+
+@few
+def test_the_few_largest_singular_values_are_taken_only_where_they_suffice(s, radius, suffices):
+    w = with_singular_values(s, 96, 64)
+    gram, seed = ops.convert_to_tensor(w.T @ w), ops.array(1, "int32")
+    judge = functools.partial(spectral_norm._judged, radius)
+    values, _, good = leading_pairs(gram, 16, seed, judge)
+    assert bool(good) == suffices
+    if suffices:
+        # To what the step needs: those that it does not lower may be less exact.
+        np.testing.assert_allclose(numpy(values)[:5], np.square(s[:5]), rtol=2e-3)
+
+
+@pytest.mark.parametrize(("level", "bounded"), [(2.9, False), (3.5, True)])
+def test_a_bound_below_an_eigenvalue_is_not_given(level, bounded):
+    gram = ops.diag(ops.array([4.0, 3.0] + [1.0] * 62))
+
+    def judge(values, residuals, is_bounded):
+        return is_bounded(level * ops.ones_like(values[1:]), 1)[0], True
+
+    assert bool(leading_pairs(gram, 16, ops.array(1, "int32"), judge)[2]) == bounded
 
 
 def test_power_iteration_is_below_and_comes_close():

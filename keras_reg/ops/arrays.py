@@ -145,8 +145,7 @@ def _minimum(x: Any, y: Any) -> Any:
 
 
 def _cumsum(x: Any, axis: int | None = None) -> Any:
-    flat = keras.ops.reshape(x, (-1,)) if axis is None else x
-    return keras.ops.associative_scan(operator.add, flat, axis=axis or 0)
+    return (keras.ops.reshape(x, (-1,)) if axis is None else x).cumsum(axis or 0)
 
 
 # The functions that give float32, in operations that do not.

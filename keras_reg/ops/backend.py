@@ -74,6 +74,11 @@ def compiled_alone(function: Callable, static_argnums: tuple[int, ...] = ()) -> 
     return compiled(function, static_argnums) if compiles_each_operation() else function
 
 
+def runs_operations_singly() -> bool:
+    """Whether each operation costs a call from Python, as it does on PyTorch alone."""
+    return keras.backend.backend() == "torch"
+
+
 def xla_suits_matrices() -> bool:
     """Whether XLA is as fast as the backend itself at products and decompositions of matrices.
 
@@ -378,11 +383,7 @@ def is_chief() -> bool:
 
         return jax.process_index() == 0
     if backend == "torch":
-        import torch.distributed as distributed
-
-        return not (distributed.is_available() and distributed.is_initialized()) or (
-            distributed.get_rank() == 0
-        )
+        return replica_id() == 0
     return _is_chief_of_strategy()
 
 
