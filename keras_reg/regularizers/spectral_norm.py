@@ -116,11 +116,12 @@ def _shrink_sum(matrix: Any, radius: Any) -> Any:
     which are found by themselves in a fifth of the time of all.
     """
     scale = ops.maximum(ops.max(ops.abs(matrix)), TINY)
-    is_finite = ops.isfinite(scale)
-    small = ops.where(is_finite, matrix / scale, ops.zeros_like(matrix))
     wide = matrix.shape[0] < matrix.shape[1]
-    left, right = (small, ops.transpose(small)) if wide else (ops.transpose(small), small)
-    gram = ops.matmul(left, right)
+
+    def gram() -> Any:
+        small = ops.where(ops.isfinite(scale), matrix / scale, ops.zeros_like(matrix))
+        left, right = (small, ops.transpose(small)) if wide else (ops.transpose(small), small)
+        return ops.matmul(left, right)
 
     def removed(vectors: Any, shares: Any) -> Any:
         if wide:
@@ -128,7 +129,8 @@ def _shrink_sum(matrix: Any, radius: Any) -> Any:
         return ops.matmul(ops.matmul(matrix, vectors * shares), ops.transpose(vectors))
 
     def by_all() -> Any:
-        squares, vectors = ops.eigh(gram)
+        # Made again, for the first would lie in memory beside the decomposition's work.
+        squares, vectors = ops.eigh(gram())
         s = ops.sqrt(ops.maximum(squares, 0.0))
 
         def by_gram() -> Any:
@@ -138,10 +140,10 @@ def _shrink_sum(matrix: Any, radius: Any) -> Any:
         is_small = radius < s[-1] * scale * _SMALL
         return ops.cond(is_small, by_gram, lambda: _shrink_sum_by_svd(matrix, radius))
 
-    if gram.shape[0] < _LEAST_SIZE:
+    if min(matrix.shape) < _LEAST_SIZE:
         return by_all()
     squares, vectors, good = leading_pairs(
-        gram, _FEW, weight_seed(small), lambda *found: _judged(radius / scale, *found)
+        gram(), _FEW, weight_seed(matrix), lambda *found: _judged(radius / scale, *found)
     )
     s = ops.sqrt(ops.maximum(squares, 0.0))
     shares = _over(s, _cut(s, radius / scale) - (s[0] - s))
