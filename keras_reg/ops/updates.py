@@ -34,9 +34,10 @@ def outside_of_graph(variables: Sequence[Any]) -> Iterator[None]:
             import tensorflow as tf
 
             is_plain = not tf.executing_eagerly() and not tf.distribute.has_strategy()
-            if is_plain and _have_values(variables):
+            create = _eager_creator() if is_plain else None
+            if create is not None and _have_values(variables):
                 stack.enter_context(tf.init_scope())
-                stack.enter_context(tf.variable_creator_scope(_create_eagerly))
+                stack.enter_context(tf.variable_creator_scope(create))
         yield
 
 
@@ -48,11 +49,17 @@ def _have_values(variables: Sequence[Any]) -> bool:
         return tf.executing_eagerly() and all(bool(v.is_initialized()) for v in natives)
 
 
-def _create_eagerly(creator: Callable, **arguments: Any) -> Any:
-    # The creator is that of the function which is traced, and no public name avoids it.
-    from tensorflow.python.ops.resource_variable_ops import default_variable_creator_v2
+def _eager_creator() -> Callable | None:
+    """What makes a variable of TensorFlow where no function is traced; None if it has moved.
 
-    return default_variable_creator_v2(**arguments)
+    The creator that a scope is given is that of the traced function, and no public name avoids it.
+    Without this one the function is traced twice.
+    """
+    try:
+        from tensorflow.python.ops.resource_variable_ops import default_variable_creator_v2
+    except ImportError:
+        return None
+    return lambda creator, **arguments: default_variable_creator_v2(**arguments)
 
 
 def in_program() -> bool:
