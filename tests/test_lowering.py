@@ -181,6 +181,7 @@ NO_OPERATION = {
     "reduced_axes",
     "records_gradients",
     "replica_id",
+    "share_of",
     "slices_of_a_sum",
     "stacked",
     "stacked_steps",
