@@ -69,6 +69,8 @@ AFFORDABLE = r"^(?!.*(Nuclear|SLOPE|SpectralNorm\(exact|srip.*exact=True))"
 def penalty_classes(base: type = regularizers.Penalty) -> list[type]:
     children = base.__subclasses__()
     found = {cls for child in children for cls in [child, *penalty_classes(child)]}
+    # What wraps a penalty has the cost of that one and of a ranking.
+    found.discard(regularizers.Trimmed)
     concrete = (cls for cls in found if not inspect.isabstract(cls))
     return sorted(concrete, key=lambda cls: cls.__name__)
 

@@ -94,7 +94,7 @@ def with_every_penalty() -> dict[str, Maker]:
     for name, cls in inspect.getmembers(regularizers, inspect.isclass):
         if inspect.isabstract(cls) or not issubclass(cls, regularizers.Penalty):
             continue
-        penalty = cls()
+        penalty = cls(regularizers.L1()) if cls is regularizers.Trimmed else cls()
         if penalty.proximable:
             found[name] = around_adam(penalty)
     return found
